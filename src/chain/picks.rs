@@ -1,0 +1,490 @@
+//! The answers still in play for one query, in order, and every way a filter may change them.
+//!
+//! A filter cannot add an answer and cannot allocate: it sifts (`retain` and its kin), sorts
+//! (`sort_by_key`, `shuffle`), cuts (`truncate`, `keep_leading_group`) and says how wide its choice
+//! holds (`narrow`).
+//!
+//! The same operations run in two ways. On a real query they do what they say. *In doubt* they keep a
+//! superset: the answers marked uncertain (a partial drain or an undecided split draws a coin about
+//! them) may be there or not, and an operation removes an answer only if it would be removed whatever
+//! the coins say. What is left are the answers some client inside the same geographic scope could get,
+//! so a coin mattered exactly when an answer it decides about is among them (DESIGN, decision 2). The
+//! filters do not know which of the two they run in.
+
+/// Most answers one record may have. Indices fit a byte and the picks of a query fit two cache lines.
+pub const MAX_ANSWERS: usize = 256;
+
+/// A set of answer indices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnswerBits([u64; MAX_ANSWERS / 64]);
+
+impl AnswerBits {
+    /// Adds an answer.
+    #[inline]
+    pub fn insert(&mut self, answer: u8) {
+        self.0[answer as usize / 64] |= 1 << (answer % 64);
+    }
+
+    /// Whether the answer is in the set.
+    #[inline]
+    pub fn contains(&self, answer: u8) -> bool {
+        self.0[answer as usize / 64] >> (answer % 64) & 1 == 1
+    }
+
+    /// Whether the set has no answer.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; MAX_ANSWERS / 64]
+    }
+}
+
+/// Who placed the client for the first geographic filter that asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlacedBy {
+    /// No geographic filter has asked yet.
+    #[default]
+    NotAsked,
+    /// The client's own address.
+    Client,
+    /// The client is in no database, so the resolver's address was used.
+    Resolver,
+    /// Neither is in a database, so `default_place` was used.
+    Default,
+    /// Nothing is known: the record's order stands.
+    Nothing,
+}
+
+/// What a fence finds on an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fenced {
+    /// The answer carries no tag of this fence's kind.
+    Untagged,
+    /// The answer's tag matches the client.
+    Match,
+    /// The answer's tag does not match the client.
+    Miss,
+}
+
+/// What load shedding finds on an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Shed {
+    /// At or under the low watermark, or nothing is known of its load.
+    Keep,
+    /// Between the marks: removed with this probability, 0 to 1.
+    Maybe(f64),
+    /// At or above the high watermark.
+    Remove,
+}
+
+/// The answers in play. See the module's head for the two ways it runs.
+pub struct Picks {
+    items: [u8; MAX_ANSWERS],
+    /// In doubt: which answers tie, so that a cut never falls between two that could change places.
+    ties: [u32; MAX_ANSWERS],
+    len: usize,
+    scope: u8,
+    in_doubt: bool,
+    uncertain: AnswerBits,
+    random: bool,
+    bypassed: bool,
+    placed: PlacedBy,
+    /// Room to sort in, kept here because clearing it for each sort would cost more than the sort.
+    order: [u128; MAX_ANSWERS],
+}
+
+impl Default for Picks {
+    fn default() -> Picks {
+        Picks {
+            items: [0; MAX_ANSWERS],
+            ties: [0; MAX_ANSWERS],
+            len: 0,
+            scope: 0,
+            in_doubt: false,
+            uncertain: AnswerBits::default(),
+            random: false,
+            bypassed: false,
+            placed: PlacedBy::NotAsked,
+            order: [0; MAX_ANSWERS],
+        }
+    }
+}
+
+impl Picks {
+    /// Starts a real run over these answers, in this order.
+    #[inline]
+    pub fn start(&mut self, answers: &[u8]) {
+        self.items[..answers.len()].copy_from_slice(answers);
+        self.len = answers.len();
+        self.scope = 0;
+        self.in_doubt = false;
+        self.random = false;
+        self.bypassed = false;
+        self.placed = PlacedBy::NotAsked;
+    }
+
+    /// Starts a run in doubt: what could be left, whatever the coins about `uncertain` say.
+    pub fn start_in_doubt(&mut self, answers: &[u8], uncertain: AnswerBits) {
+        self.start(answers);
+        self.in_doubt = true;
+        self.uncertain = uncertain;
+        // In the record's order no two answers can change places.
+        for (rank, tie) in self.ties[..answers.len()].iter_mut().enumerate() {
+            *tie = rank as u32;
+        }
+    }
+
+    /// The answers in play, in order.
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.items[..self.len]
+    }
+
+    /// How many answers are in play.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no answer is in play.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The longest prefix anything on the way looked at, in bits of the client's family.
+    #[inline]
+    pub fn scope(&self) -> u8 {
+        self.scope
+    }
+
+    /// Whether a step drew a number for this query, so that another query could end otherwise.
+    #[inline]
+    pub fn random(&self) -> bool {
+        self.random
+    }
+
+    /// Whether a filter stood aside because it would have removed everything.
+    #[inline]
+    pub fn bypassed(&self) -> bool {
+        self.bypassed
+    }
+
+    /// Clears the mark of [`Picks::bypassed`]; the chain does it before each filter.
+    #[inline]
+    pub fn clear_bypassed(&mut self) {
+        self.bypassed = false;
+    }
+
+    /// Who placed the client.
+    #[inline]
+    pub fn placed(&self) -> PlacedBy {
+        self.placed
+    }
+
+    /// Notes who placed the client; the first filter that asks is the one that counts.
+    #[inline]
+    pub fn note_placed(&mut self, by: PlacedBy) {
+        if self.placed == PlacedBy::NotAsked {
+            self.placed = by;
+        }
+    }
+
+    /// Says that the choice holds only for clients that share this many bits of address.
+    #[inline]
+    pub fn narrow(&mut self, prefix_len: u8) {
+        self.scope = self.scope.max(prefix_len);
+    }
+
+    /// Whether the answer is there whatever the coins say.
+    #[inline]
+    fn certain(&self, answer: u8) -> bool {
+        !(self.in_doubt && self.uncertain.contains(answer))
+    }
+
+    /// Keeps the answers for which `keep` holds, in order.
+    #[inline]
+    pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut kept = 0;
+        for at in 0..self.len {
+            let answer = self.items[at];
+            // Branch-free compaction: the write is harmless when the answer goes.
+            self.items[kept] = answer;
+            self.ties[kept] = self.ties[at];
+            kept += usize::from(keep(answer as usize));
+        }
+        self.len = kept;
+    }
+
+    /// Like [`Picks::retain`], but stands aside when nothing would be left. Says whether it did.
+    ///
+    /// In doubt it stands aside unless an answer that is certainly there survives: with only uncertain
+    /// survivors some client's query stands aside.
+    #[inline]
+    pub fn retain_unless_empty(&mut self, mut keep: impl FnMut(usize) -> bool) -> bool {
+        let survives = (0..self.len).any(|at| keep(self.items[at] as usize) && self.certain(self.items[at]));
+        if survives {
+            self.retain(keep);
+        } else if self.len > 0 {
+            self.bypassed = true;
+        }
+        !survives
+    }
+
+    /// Load shedding: removes what is at its high mark and draws for what is between its marks
+    /// (`draw` gives a number in 0..1 per answer). Stands aside when nothing would be left.
+    #[inline]
+    pub fn shed(&mut self, shed: impl Fn(usize) -> Shed, draw: impl Fn(usize) -> f64) {
+        let between = |answer: &u8| matches!(shed(*answer as usize), Shed::Maybe(_));
+        if self.as_slice().iter().any(between) {
+            self.random = true;
+        }
+        if self.in_doubt {
+            for at in 0..self.len {
+                if between(&self.items[at]) {
+                    self.uncertain.insert(self.items[at]);
+                }
+            }
+            self.retain_unless_empty(|answer| shed(answer) != Shed::Remove);
+        } else {
+            self.retain_unless_empty(|answer| match shed(answer) {
+                Shed::Keep => true,
+                Shed::Remove => false,
+                Shed::Maybe(probability) => draw(answer) >= probability,
+            });
+        }
+    }
+
+    /// A fence: what misses goes, what is untagged stays unless `remove_untagged` and something
+    /// matched. With `keep_all_if_empty` the unfenced list stands when nothing would be left.
+    pub fn fence(
+        &mut self,
+        fenced: impl Fn(usize) -> Fenced,
+        remove_untagged: bool,
+        keep_all_if_empty: bool,
+    ) {
+        let matched = self
+            .as_slice()
+            .iter()
+            .any(|&answer| fenced(answer as usize) == Fenced::Match && self.certain(answer));
+        let keep = |answer: usize| match fenced(answer) {
+            Fenced::Match => true,
+            Fenced::Untagged => !(remove_untagged && matched),
+            Fenced::Miss => false,
+        };
+        if keep_all_if_empty {
+            self.retain_unless_empty(keep);
+        } else {
+            self.retain(keep);
+        }
+    }
+
+    /// Sorts by key, smallest first; what ties keeps its order.
+    #[inline]
+    pub fn sort_by_key(&mut self, key: impl Fn(usize) -> u32) {
+        if self.in_doubt {
+            self.sort_in_doubt(key);
+            return;
+        }
+        // Key, then place (which makes the unstable sort stable).
+        self.sort_order(|at, answer| u128::from(key(answer)) << 64 | at as u128);
+    }
+
+    /// Sorts by tier, smallest first, and inside a tier by a number drawn for this query.
+    #[inline]
+    pub fn shuffle(&mut self, tier: impl Fn(usize) -> u32, drawn: impl Fn(usize) -> u64) {
+        if self.len < 2 {
+            return;
+        }
+        self.random = true;
+        if self.in_doubt {
+            self.ties[..self.len].fill(0);
+            self.sort_in_doubt(tier);
+            return;
+        }
+        self.sort_order(|_, answer| u128::from(tier(answer)) << 64 | u128::from(drawn(answer)));
+    }
+
+    /// Sorts by a key of 96 bits made from place and answer.
+    #[inline]
+    fn sort_order(&mut self, key: impl Fn(usize, usize) -> u128) {
+        let order = &mut self.order[..self.len];
+        for (at, (slot, &answer)) in order.iter_mut().zip(&self.items).enumerate() {
+            *slot = key(at, answer as usize) << 8 | u128::from(answer);
+        }
+        order.sort_unstable();
+        for (slot, item) in order.iter().zip(&mut self.items) {
+            *item = *slot as u8;
+        }
+    }
+
+    fn sort_in_doubt(&mut self, key: impl Fn(usize) -> u32) {
+        let ties = self.ties;
+        let tied = |at: usize, answer: usize| u128::from(key(answer)) << 32 | u128::from(ties[at]);
+        self.sort_order(|at, answer| tied(at, answer) << 8 | at as u128);
+        let mut class = 0;
+        for at in 0..self.len {
+            // What is left of the sorted slot without place and answer is the key and the old tie.
+            if at > 0 && self.order[at - 1] >> 16 != self.order[at] >> 16 {
+                class += 1;
+            }
+            self.ties[at] = class;
+        }
+    }
+
+    /// Keeps only the answers with the smallest key.
+    pub fn keep_least(&mut self, key: impl Fn(usize) -> u32) {
+        let least = self.as_slice().iter().filter(|&&answer| self.certain(answer));
+        if let Some(least) = least.map(|&answer| key(answer as usize)).min() {
+            self.retain(|answer| key(answer) <= least);
+        }
+    }
+
+    /// Keeps the first `n` answers.
+    #[inline]
+    pub fn truncate(&mut self, n: usize) {
+        if self.in_doubt {
+            self.len = self.end_of_certain(n);
+        } else {
+            self.len = self.len.min(n);
+        }
+    }
+
+    /// Keeps the answers of the first answer's group, in order.
+    pub fn keep_leading_group(&mut self, group: impl Fn(usize) -> u16) {
+        let leading = if self.in_doubt { self.end_of_certain(1) } else { self.len.min(1) };
+        let (leaders, _) = self.items.split_at(leading);
+        let mut groups = [0u16; MAX_ANSWERS];
+        for (slot, &answer) in groups.iter_mut().zip(leaders) {
+            *slot = group(answer as usize);
+        }
+        self.retain(|answer| groups[..leading].contains(&group(answer)));
+    }
+
+    /// Where the `n`th answer that is certainly there stands, and what ties with it, ends.
+    fn end_of_certain(&self, n: usize) -> usize {
+        let mut certain = 0;
+        for at in 0..self.len {
+            certain += usize::from(self.certain(self.items[at]));
+            if certain >= n {
+                let tie = self.ties[at];
+                return at + self.ties[at..self.len].iter().take_while(|&&t| t == tie).count();
+            }
+        }
+        self.len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn picks(answers: &[u8]) -> Picks {
+        let mut picks = Picks::default();
+        picks.start(answers);
+        picks
+    }
+
+    #[test]
+    fn sort_is_stable_and_takes_the_full_key() {
+        let mut picks = picks(&[0, 1, 2, 3, 4]);
+        let keys = [u32::MAX, 7, 0, 7, u32::MAX];
+        picks.sort_by_key(|answer| keys[answer]);
+        assert_eq!(picks.as_slice(), [2, 1, 3, 0, 4]);
+    }
+
+    #[test]
+    fn retain_unless_empty_stands_aside() {
+        let mut picks = picks(&[3, 1, 2]);
+        assert!(picks.retain_unless_empty(|_| false));
+        assert_eq!(picks.as_slice(), [3, 1, 2]);
+        assert!(picks.bypassed());
+    }
+
+    /// One deterministic chain step, as data, so that proptest can build chains of them.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Retain(Vec<bool>),
+        RetainUnlessEmpty(Vec<bool>),
+        Fence(Vec<u8>, bool, bool),
+        Sort(Vec<u32>),
+        Shuffle(Vec<u32>),
+        KeepLeast(Vec<u32>),
+        Truncate(usize),
+        Group(Vec<u16>),
+    }
+
+    const N: usize = 7;
+
+    fn step() -> impl Strategy<Value = Step> {
+        let bools = || proptest::collection::vec(any::<bool>(), N);
+        let small = || proptest::collection::vec(0u32..3, N);
+        prop_oneof![
+            bools().prop_map(Step::Retain),
+            bools().prop_map(Step::RetainUnlessEmpty),
+            (proptest::collection::vec(0u8..3, N), any::<bool>(), any::<bool>())
+                .prop_map(|(tags, untagged, all)| Step::Fence(tags, untagged, all)),
+            small().prop_map(Step::Sort),
+            small().prop_map(Step::Shuffle),
+            small().prop_map(Step::KeepLeast),
+            (1..4usize).prop_map(Step::Truncate),
+            proptest::collection::vec(0u16..3, N).prop_map(Step::Group),
+        ]
+    }
+
+    fn run(picks: &mut Picks, steps: &[Step], random: u64) {
+        let fenced = |tag: u8| [Fenced::Untagged, Fenced::Match, Fenced::Miss][tag as usize];
+        for step in steps {
+            match step {
+                Step::Retain(keep) => picks.retain(|a| keep[a]),
+                Step::RetainUnlessEmpty(keep) => {
+                    picks.retain_unless_empty(|a| keep[a]);
+                }
+                Step::Fence(tags, untagged, all) => picks.fence(|a| fenced(tags[a]), *untagged, *all),
+                Step::Sort(keys) => picks.sort_by_key(|a| keys[a]),
+                Step::Shuffle(tiers) => picks.shuffle(
+                    |a| tiers[a],
+                    |a| (random ^ a as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23),
+                ),
+                Step::KeepLeast(keys) => picks.keep_least(|a| keys[a]),
+                Step::Truncate(n) => picks.truncate(*n),
+                Step::Group(groups) => picks.keep_leading_group(|a| groups[a]),
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+        /// What any world of coins returns is among what the run in doubt returns.
+        #[test]
+        fn doubt_covers_every_world(
+            steps in proptest::collection::vec(step(), 1..5),
+            doubtful in proptest::collection::vec(any::<bool>(), N),
+            random in any::<u64>(),
+        ) {
+            let all: Vec<u8> = (0..N as u8).collect();
+            let mut uncertain = AnswerBits::default();
+            for &answer in all.iter().filter(|&&a| doubtful[a as usize]) {
+                uncertain.insert(answer);
+            }
+            let mut possible = Picks::default();
+            possible.start_in_doubt(&all, uncertain);
+            run(&mut possible, &steps, random);
+            for world in 0u32..1 << N {
+                let present: Vec<u8> = all
+                    .iter()
+                    .copied()
+                    .filter(|&a| !doubtful[a as usize] || world >> a & 1 == 1)
+                    .collect();
+                if present.is_empty() {
+                    continue;
+                }
+                let mut real = picks(&present);
+                run(&mut real, &steps, random);
+                for answer in real.as_slice() {
+                    prop_assert!(possible.as_slice().contains(answer), "{answer} of {present:?}");
+                }
+            }
+        }
+    }
+}
