@@ -2,3 +2,5 @@
 
 pub mod chain;
 pub mod geo;
+pub mod state;
+pub mod wire;

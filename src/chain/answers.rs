@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::geo::{Coordinates, Country, Georegion, Subdivision};
+use crate::wire::Name;
 
 /// One candidate of a record: a PoP's addresses (of one stack), or a CNAME target.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,8 +28,8 @@ pub struct Answer {
     pub a: Vec<Ipv4Addr>,
     /// IPv6 addresses.
     pub aaaa: Vec<Ipv6Addr>,
-    /// The target of a CNAME answer, as an uncompressed name in wire form.
-    pub cname: Option<Vec<u8>>,
+    /// The target of a CNAME answer, whole.
+    pub cname: Option<Name>,
     /// What its place is.
     pub meta: Meta,
 }

@@ -1,0 +1,5 @@
+//! What is wanted, and how it becomes what is served.
+
+pub mod problem;
+
+pub use problem::{Problem, Severity};
