@@ -7,13 +7,12 @@
 //! encode the same again.
 
 use std::fs;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use hickory_proto::rr::{Name as HickoryName, RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder, NameEncoding, Restrict};
 use hickory_proto::serialize::txt::Parser;
-use rhumb::state::problem::Severity;
+use rhumb::state::problem::{Problem, Severity};
 use rhumb::state::zones::{Progress, ZoneRecord, check_zones, read_zone, read_zones, type_name};
 
 const APEX: &str = "$TTL 1h\n@ SOA ns1 hostmaster 1 2h 15m 14d 5m\n@ NS ns1\nns1 A 192.0.2.53\n";
@@ -25,6 +24,7 @@ fn scenarios() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/zones");
     for file in fs::read_dir(data).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        let text = text.replace("{x255}", &"x".repeat(255)).replace("{x256}", &"x".repeat(256));
         for scenario in text.split("\n== ").skip(1) {
             count += 1;
             let (title, body) = scenario.split_once('\n').unwrap();
@@ -75,8 +75,9 @@ fn run(name: &str, sections: &[(String, String)]) -> (String, String) {
     check_zones(&zones, &|name| name.to_string().starts_with("wss-"), &mut problems);
     let listed = zones.iter().flat_map(|zone| &zone.records).filter(|r| !r.file.ends_with("apex.inc"));
     let records: Vec<_> = listed.map(show).collect();
-    let prefix = format!("{}/", dir.0.display());
-    let problems: Vec<_> = problems.iter().map(|problem| problem.to_string().replace(&prefix, "")).collect();
+    let place = dir.0.display().to_string();
+    let told = problems.iter().map(Problem::to_string);
+    let problems: Vec<_> = told.map(|p| p.replace(&format!("{place}/"), "").replace(&place, "{dir}")).collect();
     (records.join("\n"), problems.join("\n"))
 }
 
@@ -95,6 +96,10 @@ fn show(record: &ZoneRecord) -> String {
         RData::Unknown { .. } => {
             let hex: String = record.rdata.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("\\# {} {hex}", record.rdata.len())
+        }
+        RData::TXT(txt) => {
+            let texts: Vec<_> = txt.txt_data.iter().map(|text| format!("\"{}\"", text.escape_ascii())).collect();
+            texts.join(" ")
         }
         known => known.to_string(),
     };
@@ -202,31 +207,33 @@ mod any_text {
 fn where_hickory_proto_falls_short() {
     let parse = |line: &str| {
         let text = format!("www 60 IN {line}\n");
-        catch_unwind(move || {
-            let origin = HickoryName::from_ascii("example.com.").unwrap();
-            let (_, sets) = Parser::new(text, None, Some(origin)).parse().map_err(|_| "refused")?;
-            let set = sets.into_values().next().ok_or("dropped")?;
-            Ok::<_, &str>(set.records_without_rrsigs().map(|r| r.data.to_string()).collect::<Vec<_>>().join(", "))
-        })
-        .unwrap_or(Err("panic"))
+        let origin = HickoryName::from_ascii("example.com.").unwrap();
+        let (_, sets) = Parser::new(text, None, Some(origin)).parse().map_err(|_| "refused")?;
+        let set = sets.into_values().next().ok_or("dropped")?;
+        Ok::<_, &str>(set.records_without_rrsigs().map(|r| r.data.to_string()).collect::<Vec<_>>().join(", "))
     };
-    let check = |line: &str, falls_short: Result<&str, &str>| {
-        assert_eq!(parse(line), falls_short.map(String::from), "{line}");
+    let mut better = Vec::new();
+    let mut check = |line: &'static str, falls_short: Result<&str, &str>| {
+        let got = parse(line);
+        if got != falls_short.map(String::from) {
+            better.push((line, got));
+        }
     };
     check("CNAME Web.Example.COM.", Ok("web.example.com."));
     check("CNAME @", Err("refused"));
     check("CNAME a_b", Err("refused"));
-    check(r"CNAME a\.b", Err("refused"));
+    check(r"CNAME \101", Ok("a.example.com."));
     check("A 192.0.2.1 192.0.2.2", Ok("192.0.2.1"));
     check("MX 10 mail surplus", Ok("10 mail.example.com."));
-    check(r#"TXT "\065""#, Err("refused"));
-    check(r"TXT a\ b", Ok(r"a\ b"));
-    check("HTTPS 1 svc alpn=h2", Ok("1 svc alpn=h2"));
+    check(r#"TXT "\065""#, Ok("\u{605}"));
+    check(r"TXT a\ b", Ok(r"a\b"));
+    check(r"TXT a\;b", Ok(r"a\"));
+    check("HTTPS 1 svc alpn=h2", Ok("1 svc alpn=h2,"));
+    check("HTTPS 1 . port=443 mandatory=alpn", Ok("1 . port=443 mandatory=alpn,"));
     check("HTTPS 1 . port=443 port=444", Ok("1 . port=443 port=444"));
-    check(r#"HTTPS 1 . alpn="a,,b""#, Err("panic"));
     check("SSHFP 4 2 0123 4567", Err("refused"));
     check("OPENPGPKEY AAAA AAAA", Err("refused"));
-    check("CERT 1 0 0 AAAA AAAA", Ok("1 0 0 AAAA"));
+    check("CERT 1 0 0 AAAA AAAA", Ok("PKIX 0 Reserved(0) AAAA"));
     check("DS 1 13 2 00", Err("refused"));
     check("DNSKEY 257 3 13 AAAA", Err("refused"));
     check("CDS 0 0 0 00", Err("refused"));
@@ -234,4 +241,5 @@ fn where_hickory_proto_falls_short() {
     check("URI 1 1 x", Err("refused"));
     check(r"TYPE65280 \# 1 00", Err("refused"));
     check(r"A \# 4 c0000201", Err("refused"));
+    assert_eq!(better, []);
 }

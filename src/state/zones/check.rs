@@ -108,7 +108,8 @@ fn check_cuts(view: &View, problems: &mut Vec<Problem>) {
     if view.cuts.is_empty() {
         return;
     }
-    let servers = view.cuts.iter().filter_map(|cut| view.names.get(cut)).flatten();
+    let cuts = view.cuts.iter().filter(|cut| !view.is_occluded(cut));
+    let servers = cuts.filter_map(|cut| view.names.get(cut)).flatten();
     let glue: HashSet<Name> =
         servers.filter(|record| record.record_type == NS).filter_map(|record| record.target()).collect();
     for (name, records) in &view.names {

@@ -56,7 +56,7 @@ fn read_fields(
         );
         return Err(Fault { field: "", message });
     };
-    let fault = |field, why: String| Fault { field, message: format!("{why}; write it like {}", layout.example) };
+    let fault = |field, why: String| Fault { field, message: format!("{why}; for example: {}", layout.example) };
     let mut wire = Vec::new();
     let mut rest = tokens;
     for &(field, form) in layout.fields {

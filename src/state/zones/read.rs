@@ -65,6 +65,8 @@ fn read_with(
         files: vec![file.into()],
         open: fs::canonicalize(file).into_iter().collect(),
         soa: None,
+        default_ttl: None,
+        last_ttl: None,
         seen,
         progress,
     };
@@ -93,21 +95,17 @@ fn origin_of(file: &Path) -> Option<Name> {
     Name::parse(name.strip_suffix(b".zone").unwrap_or(name), Some(&Name::root())).ok()
 }
 
-/// What holds from one entry to the next, and of which an included file has its own: it sees what
-/// stands before it and changes nothing behind it (RFC 1035 section 5.1 says so of the origin).
-#[derive(Clone, Default)]
+/// What a file has for itself: what an included file makes of it ends with that file (RFC 1035 section
+/// 5.1 says so of the origin). TTLs go on from file to file, so that a zone may include its head.
+#[derive(Default)]
 struct Scope {
     origin: Option<Name>,
     /// The origin was written and does not come from the file's name.
     origin_is_stated: bool,
     owner: Owner,
-    /// `$TTL` (RFC 2308 section 4).
-    default_ttl: Option<u32>,
-    /// The TTL last written on a record (RFC 1035 section 5.1).
-    last_ttl: Option<u32>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 enum Owner {
     /// None was written yet.
     #[default]
@@ -126,6 +124,10 @@ struct Reader<'a> {
     open: Vec<PathBuf>,
     /// Where the first SOA stands: its owner, and the origin in force if it was stated.
     soa: Option<(Name, Option<Name>)>,
+    /// `$TTL` (RFC 2308 section 4).
+    default_ttl: Option<u32>,
+    /// The TTL last written on a record (RFC 1035 section 5.1).
+    last_ttl: Option<u32>,
     seen: &'a mut Progress,
     progress: &'a mut dyn FnMut(Progress),
 }
@@ -180,7 +182,7 @@ impl Reader<'_> {
                 scope.origin = Some(read_name(origin, scope.origin.as_ref(), &mut Vec::new())?);
                 scope.origin_is_stated = true;
             }
-            (b"$TTL", [ttl]) => scope.default_ttl = Some(read_time(&shown(ttl))?),
+            (b"$TTL", [ttl]) => self.default_ttl = Some(read_time(&shown(ttl))?),
             (b"$INCLUDE", [path]) => return self.include(path, scope, None, place),
             (b"$INCLUDE", [path, origin]) => {
                 let origin = read_name(origin, scope.origin.as_ref(), &mut Vec::new())?;
@@ -238,7 +240,6 @@ impl Reader<'_> {
             origin_is_stated: scope.origin_is_stated || origin.is_some(),
             origin: origin.or_else(|| scope.origin.clone()),
             owner: Owner::Missing,
-            ..*scope
         };
         self.read(&text, &file, inner);
         self.open.pop();
@@ -268,9 +269,7 @@ impl Reader<'_> {
         place.object = owner.map(Name::to_string).unwrap_or_default();
         let (ttl, code, items) = head(rest)?;
         place.object = format!("{} {}", place.object, type_name(code)).trim_start().into();
-        if let Some(ttl) = ttl {
-            scope.last_ttl = Some(ttl);
-        }
+        self.last_ttl = ttl.or(self.last_ttl);
         let Some(owner) = owner else { return Ok(()) };
         if code == SOA && self.soa.is_none() {
             let stated = scope.origin.clone().filter(|_| scope.origin_is_stated);
@@ -280,11 +279,12 @@ impl Reader<'_> {
             return Err(why.into());
         }
         let rdata = rdata::read(code, items, scope.origin.as_ref(), &mut doubts)?;
-        let ttl = ttl.or(scope.default_ttl).or(scope.last_ttl).ok_or_else(|| {
-            // Said once: the next records of this file would all say the same.
-            scope.default_ttl = Some(0);
-            "there is no TTL; write $TTL 1h at the top, or a TTL before the type"
-        })?;
+        let ttl = ttl.or(self.default_ttl).or(self.last_ttl).unwrap_or_else(|| {
+            let why = "there is none; write $TTL 1h at the top, or a TTL before the type";
+            self.problems.push(place.error(Fault::at("ttl", why)));
+            // Said once: the next records of this zone would all say the same.
+            *self.last_ttl.insert(0)
+        });
         self.problems.extend(doubts.into_iter().map(|doubt| place.warning(doubt)));
         let file = place.file.clone();
         self.records.push(ZoneRecord { owner: owner.clone(), record_type: code, ttl, rdata, file, line: place.line });

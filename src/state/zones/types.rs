@@ -3,12 +3,12 @@
 //! One line per type, as the field's own RFCs draw them. We read record data by this table and not by
 //! hickory-proto's parser, because that one (0.26) is wrong, or silent, about every type in it:
 //!
-//! - names: made lower case, `\DDD` is read in octal, `a_b` and `a\.b` are refused, `@` too;
+//! - names: made lower case, `\DDD` is read in octal, `a_b` is refused, and so is `@`;
 //! - items too many are dropped without a word (`A 192.0.2.1 192.0.2.2` is one address);
 //! - texts: `\DDD` gives another octet, escapes outside quotes stay as they stand, other bytes than
 //!   UTF-8 cannot be written;
-//! - SVCB and HTTPS: a relative target stays relative, `alpn=""` is a panic, keys are neither sorted nor
-//!   checked;
+//! - SVCB and HTTPS: a relative target stays relative, keys stand in any order, twice, or not at all
+//!   where `mandatory` names them;
 //! - SSHFP, CERT, OPENPGPKEY: hexadecimal and base64 with a space in it, as `dig` prints it, are refused
 //!   or cut off;
 //! - DS, CDS, DNSKEY, CDNSKEY, SPF, RP, AFSDB, URI, the generic form and unknown types (RFC 3597) are
@@ -171,7 +171,7 @@ pub(super) fn type_code(word: &[u8]) -> Option<u16> {
     let mut named = named.chain(GENERIC_ONLY.iter().copied()).chain(REFUSED.iter().copied());
     named.find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word)).map(|(_, code)| code).or_else(|| {
         let (prefix, digits) = word.split_at_checked(4)?;
-        let digits = digits[0..].iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok())??;
+        let digits = digits.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok())??;
         prefix.eq_ignore_ascii_case(b"TYPE").then(|| digits.parse().ok())?
     })
 }
