@@ -77,7 +77,8 @@ fn run(name: &str, sections: &[(String, String)]) -> (String, String) {
     let records: Vec<_> = listed.map(show).collect();
     let place = dir.0.display().to_string();
     let told = problems.iter().map(Problem::to_string);
-    let problems: Vec<_> = told.map(|p| p.replace(&format!("{place}/"), "").replace(&place, "{dir}")).collect();
+    let problems: Vec<_> =
+        told.map(|p| p.replace(&format!("{place}/"), "").replace(&place, "{dir}")).collect();
     (records.join("\n"), problems.join("\n"))
 }
 
@@ -98,7 +99,8 @@ fn show(record: &ZoneRecord) -> String {
             format!("\\# {} {hex}", record.rdata.len())
         }
         RData::TXT(txt) => {
-            let texts: Vec<_> = txt.txt_data.iter().map(|text| format!("\"{}\"", text.escape_ascii())).collect();
+            let texts: Vec<_> =
+                txt.txt_data.iter().map(|text| format!("\"{}\"", text.escape_ascii())).collect();
             texts.join(" ")
         }
         known => known.to_string(),
@@ -163,6 +165,26 @@ fn what_is_no_file_is_told() {
     assert!(problems[0].message.starts_with("it cannot be read: "));
 }
 
+#[test]
+fn includes_have_limits() {
+    let dir = Folder::new("includes");
+    let write = |name: &str, text: &str| fs::write(dir.0.join(name), text).unwrap();
+    write("deep.zone", "$INCLUDE 1\n");
+    for depth in 1..=20 {
+        write(&depth.to_string(), &format!("$INCLUDE {}\n$TTL 1\nx TXT {depth}\n", depth + 1));
+    }
+    write("wide.zone", &"$INCLUDE 20\n".repeat(1001));
+    write("21", "");
+    let (zones, problems) = read_zones(&dir.0, &mut |_| {});
+    let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let told: Vec<_> = errors.map(|problem| (problem.line, problem.message.as_str())).collect();
+    let too_deep = "files include each other more than 16 deep";
+    let too_many = "the zone includes more than 1000 files";
+    assert_eq!(told[..2], [(Some(1), too_deep), (Some(501), too_many)]);
+    assert_eq!(told.len(), 1 + 501);
+    assert_eq!(zones[0].records.len(), 16);
+}
+
 /// Bytes of every kind: many files go through the lexer in its own test; these are closer to zones.
 mod any_text {
     use super::*;
@@ -170,10 +192,40 @@ mod any_text {
     use rhumb::state::zones::read_zone_text;
 
     const PIECES: [&str; 34] = [
-        "@ ", "www ", "*.x ", "\n", "\n ", "\r\n", "$TTL 1h\n", "$ORIGIN x.\n", "$ORIGIN ", "$INCLUDE a\n", "IN ",
-        "CH ", "1h ", "4294967296 ", "A ", "192.0.2.1 ", "NS ", "MX 10 ", "SOA a b 1 2 3 4 5\n", "TXT ", "\"a b\" ",
-        "\"", "(", ")", "; x", "\\", "\\255", "\\# 4 c0000201 ", "TYPE65280 ", "HTTPS 1 . ", "alpn=\"h2\" ",
-        "mandatory=alpn ", "CNAME ", "CSYNC 1 3 A NS TYPE65535 ",
+        "@ ",
+        "www ",
+        "*.x ",
+        "\n",
+        "\n ",
+        "\r\n",
+        "$TTL 1h\n",
+        "$ORIGIN x.\n",
+        "$ORIGIN ",
+        "$INCLUDE a\n",
+        "IN ",
+        "CH ",
+        "1h ",
+        "4294967296 ",
+        "A ",
+        "192.0.2.1 ",
+        "NS ",
+        "MX 10 ",
+        "SOA a b 1 2 3 4 5\n",
+        "TXT ",
+        "\"a b\" ",
+        "\"",
+        "(",
+        ")",
+        "; x",
+        "\\",
+        "\\255",
+        "\\# 4 c0000201 ",
+        "TYPE65280 ",
+        "HTTPS 1 . ",
+        "alpn=\"h2\" ",
+        "mandatory=alpn ",
+        "CNAME ",
+        "CSYNC 1 3 A NS TYPE65535 ",
     ];
 
     proptest! {

@@ -55,7 +55,11 @@ pub(super) fn check(views: &Views, is_steered: &dyn Fn(&Name) -> bool, problems:
     }
 }
 
-fn next<'z>(views: &Views<'z>, record: &ZoneRecord, is_steered: &dyn Fn(&Name) -> bool) -> Option<&'z ZoneRecord> {
+fn next<'z>(
+    views: &Views<'z>,
+    record: &ZoneRecord,
+    is_steered: &dyn Fn(&Name) -> bool,
+) -> Option<&'z ZoneRecord> {
     let target = record.target().filter(|target| !is_steered(target))?;
     match views.find(&target) {
         Found::Records(_, records) => records.iter().find(|other| other.record_type == CNAME).copied(),

@@ -92,7 +92,8 @@ fn read_with(
 /// The zone a file is named after.
 fn origin_of(file: &Path) -> Option<Name> {
     let name = file.file_name()?.as_encoded_bytes();
-    Name::parse(name.strip_suffix(b".zone").unwrap_or(name), Some(&Name::root())).ok()
+    let name = name.strip_suffix(b".zone").filter(|name| name.is_ascii())?;
+    Name::parse(name, Some(&Name::root())).ok()
 }
 
 /// What a file has for itself: what an included file makes of it ends with that file (RFC 1035 section
@@ -150,16 +151,14 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            let mut place = Place { file: &file, line: head.line, object: String::new() };
-            let done = match tokens[0] {
+            let place = Place { file: &file, line: head.line };
+            match tokens[0] {
                 Token { text: name @ [b'$', ..], shape: Shape::Plain } if !head.starts_blank => {
-                    place.object = String::from_utf8_lossy(name).into_owned();
-                    self.directive(name, &tokens[1..], &mut scope, &place)
+                    if let Err(fault) = self.directive(name, &tokens[1..], &mut scope, &place) {
+                        self.problems.push(place.error(fault).of(String::from_utf8_lossy(name)));
+                    }
                 }
-                _ => self.record(head.starts_blank, &tokens, &mut scope, &mut place),
-            };
-            if let Err(fault) = done {
-                self.problems.push(place.error(fault));
+                _ => self.record(head.starts_blank, &tokens, &mut scope, &place),
             }
         }
         self.report(text.len() - reported);
@@ -231,7 +230,10 @@ impl Reader<'_> {
         self.files.push(file.clone()); // Missing ones too: their coming is a change.
         let (real, _) = (real?, inside?);
         if self.open.contains(&real) {
-            return Err(format!("`{path}` is being read already; files must not include each other in a circle").into());
+            return Err(format!(
+                "`{path}` is being read already; files must not include each other in a circle"
+            )
+            .into());
         }
         let text = read_file(&real)?;
         self.seen.all_bytes += text.len() as u64;
@@ -246,49 +248,57 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn record(
-        &mut self,
-        starts_blank: bool,
-        tokens: &[Token],
-        scope: &mut Scope,
-        place: &mut Place,
-    ) -> Result<(), Fault> {
+    fn record(&mut self, starts_blank: bool, tokens: &[Token], scope: &mut Scope, place: &Place) {
         let mut doubts = Vec::new();
         let mut rest = tokens;
         if !starts_blank {
-            scope.owner = Owner::Broken;
-            let owner = read_name(&tokens[0], scope.origin.as_ref(), &mut doubts)?;
-            scope.owner = Owner::Known(owner);
+            scope.owner = match read_name(&tokens[0], scope.origin.as_ref(), &mut doubts) {
+                Ok(owner) => Owner::Known(owner),
+                Err(why) => {
+                    self.problems.push(place.error(why.into()));
+                    Owner::Broken
+                }
+            };
             rest = &tokens[1..];
         }
         let owner = match &scope.owner {
-            Owner::Known(owner) => Some(owner),
-            Owner::Broken => None,
-            Owner::Missing => return Err("the line has no owner name and none stands before it; begin it with a name or @".into()),
+            Owner::Known(owner) => owner,
+            Owner::Broken => return,
+            Owner::Missing => {
+                let why = "the line has no owner name and none stands before it; begin it with a name or @";
+                return self.problems.push(place.error(why.into()));
+            }
         };
-        place.object = owner.map(Name::to_string).unwrap_or_default();
-        let (ttl, code, items) = head(rest)?;
-        place.object = format!("{} {}", place.object, type_name(code)).trim_start().into();
+        let (ttl, code, items) = match head(rest) {
+            Ok(head) => head,
+            Err(fault) => return self.problems.push(place.error(fault).of(owner.to_string())),
+        };
+        // Made for messages only: to write a name for each record would be a third of all the time.
+        let object = || format!("{owner} {}", type_name(code));
         self.last_ttl = ttl.or(self.last_ttl);
-        let Some(owner) = owner else { return Ok(()) };
         if code == SOA && self.soa.is_none() {
             let stated = scope.origin.clone().filter(|_| scope.origin_is_stated);
             self.soa = Some((owner.clone(), stated));
         }
-        if let Some(why) = refusal(code) {
-            return Err(why.into());
-        }
-        let rdata = rdata::read(code, items, scope.origin.as_ref(), &mut doubts)?;
+        let read = match refusal(code) {
+            Some(why) => Err(why.into()),
+            None => rdata::read(code, items, scope.origin.as_ref(), &mut doubts),
+        };
+        let rdata = match read {
+            Ok(rdata) => rdata,
+            Err(fault) => return self.problems.push(place.error(fault).of(object())),
+        };
         let ttl = ttl.or(self.default_ttl).or(self.last_ttl).unwrap_or_else(|| {
             let why = "there is none; write $TTL 1h at the top, or a TTL before the type";
-            self.problems.push(place.error(Fault::at("ttl", why)));
+            self.problems.push(place.error(Fault::at("ttl", why)).of(object()));
             // Said once: the next records of this zone would all say the same.
             *self.last_ttl.insert(0)
         });
-        self.problems.extend(doubts.into_iter().map(|doubt| place.warning(doubt)));
-        let file = place.file.clone();
-        self.records.push(ZoneRecord { owner: owner.clone(), record_type: code, ttl, rdata, file, line: place.line });
-        Ok(())
+        for doubt in doubts {
+            self.problems.push(Problem::warning(place.file, place.line, doubt).of(object()));
+        }
+        let (owner, file) = (owner.clone(), place.file.clone());
+        self.records.push(ZoneRecord { owner, record_type: code, ttl, rdata, file, line: place.line });
     }
 }
 
@@ -309,7 +319,8 @@ fn head<'s, 't>(tokens: &'s [Token<'t>]) -> Result<(Option<u32>, u16, &'s [Token
             class = true;
         } else {
             let code = type_code(token.text).ok_or_else(|| {
-                let why = "is no record type we know; write TYPE<number> \\# <length> <hexadecimal> (RFC 3597)";
+                let why =
+                    "is no record type we know; write TYPE<number> \\# <length> <hexadecimal> (RFC 3597)";
                 Fault::at("type", format!("`{}` {why}", shown(token)))
             })?;
             return Ok((ttl, code, &tokens[place + 1..]));
@@ -335,20 +346,15 @@ fn read_file(file: &Path) -> Result<Vec<u8>, String> {
     fs::read(file).map_err(told)
 }
 
-/// Where an entry stands and what it is about.
+/// Where an entry stands.
 struct Place<'a> {
     file: &'a Arc<Path>,
     line: usize,
-    object: String,
 }
 
 impl Place<'_> {
     fn error(&self, fault: Fault) -> Problem {
-        Problem::error(self.file, self.line, fault.message).of(&self.object).at(fault.field)
-    }
-
-    fn warning(&self, message: String) -> Problem {
-        Problem::warning(self.file, self.line, message).of(&self.object)
+        Problem::error(self.file, self.line, fault.message).at(fault.field)
     }
 }
 

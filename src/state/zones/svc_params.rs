@@ -91,9 +91,9 @@ fn encode(key: &str, value: Vec<u8>) -> Result<Vec<u8>, String> {
         }
         "no-default-alpn" | "ohttp" if value.is_empty() => Ok(value),
         "no-default-alpn" | "ohttp" => Err("it takes no value".into()),
-        "port" => {
-            parse::<u16>(&value).map(|port| port.to_be_bytes().into()).ok_or("write a port, 0 to 65535".into())
-        }
+        "port" => parse::<u16>(&value)
+            .map(|port| port.to_be_bytes().into())
+            .ok_or("write a port, 0 to 65535".into()),
         "ipv4hint" => hints::<Ipv4Addr, 4>(&value, |address| address.octets()),
         "ipv6hint" => hints::<Ipv6Addr, 16>(&value, |address| address.octets()),
         "ech" if value.is_empty() => Err("write the ECHConfigList in base64".into()),
@@ -171,4 +171,38 @@ fn unquote(value: &[u8]) -> Result<&[u8], String> {
 
 fn parse<T: FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entries::Entries;
+    use super::*;
+
+    /// The vectors of RFC 9460 appendix D.2, and the keys that came later.
+    #[test]
+    fn wire_form() {
+        let check = |text: &str, expect: &[u8]| {
+            let mut tokens = Vec::new();
+            Entries::new(text.as_bytes()).next(&mut tokens);
+            assert_eq!(read(&tokens).as_deref(), Ok(expect), "{text}");
+        };
+        check("", b"");
+        check("port=53", b"\0\x03\0\x02\0\x35");
+        check("key667=hello", b"\x02\x9b\0\x05hello");
+        check(r#"key667="hello\210qoo""#, b"\x02\x9b\0\x09hello\xd2qoo");
+        check(
+            r#"ipv6hint="2001:db8::1,2001:db8::53:1""#,
+            b"\0\x06\0\x20\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\x53\0\x01",
+        );
+        check(
+            "alpn=h2,h3-19 mandatory=ipv4hint,alpn ipv4hint=192.0.2.1",
+            b"\0\0\0\x04\0\x01\0\x04\0\x01\0\x09\x02h2\x05h3-19\0\x04\0\x04\xc0\0\x02\x01",
+        );
+        let escaped = b"\0\x01\0\x0c\x08f\\oo,bar\x02h2";
+        check(r#"alpn="f\\\\oo\\,bar,h2""#, escaped);
+        check(r"alpn=f\\\092oo\092,bar,h2", escaped);
+        check("key1=\\002h2 no-default-alpn", b"\0\x01\0\x03\x02h2\0\x02\0\0");
+        check("ohttp dohpath=/q{?dns}", b"\0\x07\0\x08/q{?dns}\0\x08\0\0");
+        check("ech=AAEC", b"\0\x05\0\x03\0\x01\x02");
+    }
 }

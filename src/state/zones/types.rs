@@ -179,7 +179,10 @@ pub(super) fn type_code(word: &[u8]) -> Option<u16> {
 /// The name of a type, or `TYPE123` where it has none here.
 pub fn type_name(code: u16) -> Cow<'static, str> {
     let others = GENERIC_ONLY.iter().chain(REFUSED);
-    match layout_of(code).map(|layout| layout.name).or_else(|| others.clone().find(|o| o.1 == code).map(|o| o.0)) {
+    match layout_of(code)
+        .map(|layout| layout.name)
+        .or_else(|| others.clone().find(|o| o.1 == code).map(|o| o.0))
+    {
         Some(name) => name.into(),
         None => format!("TYPE{code}").into(),
     }
