@@ -56,7 +56,7 @@ fn check_apex(views: &Views, view: &View, problems: &mut Vec<Problem>) {
         let apex = &zone.origin;
         parent.zone.complete
             && !parent.has_type(apex, NS)
-            && parent.cut_above(apex).is_none_or(|cut| cut == *apex)
+            && parent.cut_above(apex).is_none_or(|cut| cut == apex)
     });
     if let Some(parent) = parent {
         let message = format!(
@@ -70,11 +70,11 @@ fn check_apex(views: &Views, view: &View, problems: &mut Vec<Problem>) {
 /// Each name by itself: inside the zone, and with types that go together.
 fn check_names(view: &View, problems: &mut Vec<Problem>) {
     let apex = &view.zone.origin;
-    for record in view.zone.records.iter().filter(|record| !view.names.contains_key(&record.owner)) {
+    for record in &view.outside {
         let message = format!("it lies outside of the zone {apex}; write it into its own zone's file");
         problems.push(record.error(message));
     }
-    for (name, records) in &view.names {
+    for (name, records) in view.names() {
         let of_type = |record_type| records.iter().filter(move |record| record.record_type == record_type);
         if name.labels().skip(1).any(|label| label == b"*") {
             let message = "a `*` that is not the first label is no wildcard (RFC 4592 section 2.1.1)";
@@ -102,10 +102,10 @@ fn check_names(view: &View, problems: &mut Vec<Problem>) {
             }
         }
         if let Some(ds) = of_type(DS).next() {
-            if *name == apex {
+            if name == apex {
                 let message = "the DS of a zone stands in its parent (RFC 4035 section 2.4); move it there";
                 problems.push(ds.error(message));
-            } else if !view.has_type(name, NS) {
+            } else if of_type(NS).next().is_none() {
                 let message =
                     "there is no delegation here; write the NS records of the signed zone beside it";
                 problems.push(ds.warning(message));
@@ -116,18 +116,15 @@ fn check_names(view: &View, problems: &mut Vec<Problem>) {
 
 /// Below a delegation only glue is ever served.
 fn check_cuts(view: &View, problems: &mut Vec<Problem>) {
-    if view.cuts.is_empty() {
-        return;
-    }
-    let cuts = view.cuts.iter().filter(|cut| !view.is_occluded(cut));
-    let servers = cuts.filter_map(|cut| view.names.get(cut)).flatten();
+    let cuts = view.cuts().filter(|cut| !view.is_occluded(cut));
+    let servers = cuts.flat_map(|cut| view.at(cut));
     let glue: HashSet<Name> =
         servers.filter(|record| record.record_type == NS).filter_map(|record| record.target()).collect();
-    for (name, records) in &view.names {
+    for (name, records) in view.names() {
         let Some(cut) = view.cut_above(name) else { continue };
         for record in records {
             let served = match record.record_type {
-                NS | DS => **name == cut,
+                NS | DS => name == cut,
                 A | AAAA => glue.contains(name),
                 _ => false,
             };
@@ -147,7 +144,8 @@ fn check_targets(
     problems: &mut Vec<Problem>,
 ) {
     let apex = &view.zone.origin;
-    let pointing = view.names.values().flatten().filter(|r| matches!(r.record_type, NS | MX | SRV));
+    let pointing =
+        view.names().flat_map(|(_, records)| records).filter(|r| matches!(r.record_type, NS | MX | SRV));
     for record in pointing.filter(|record| !view.is_occluded(&record.owner)) {
         let Some(target) = record.target() else { continue };
         // "." says that there is no such service (RFC 2782, RFC 7505).
@@ -156,7 +154,7 @@ fn check_targets(
         }
         let needs_glue = record.record_type == NS && record.owner != *apex && target.is_in(&record.owner);
         if needs_glue {
-            let has_glue = view.names.get(&target).is_some_and(|records| has_address(records));
+            let has_glue = has_address(view.at(&target));
             // Where the zone below is ours too, we answer from it at once and never refer anybody.
             let is_ours = matches!(views.find(&target), Found::Records(_, records) if has_address(records));
             if !has_glue && !is_ours && view.zone.complete {

@@ -9,13 +9,18 @@ use crate::wire::Name;
 
 /// Gives every RRset its lowest TTL and drops records that say the same twice; each with a warning.
 pub(super) fn settle(records: &mut Vec<ZoneRecord>, problems: &mut Vec<Problem>) {
-    let mut sets: HashMap<(&Name, u16), Vec<usize>> = HashMap::with_capacity(records.len());
+    let mut firsts: HashMap<(&Name, u16), usize> = HashMap::with_capacity(records.len());
+    // Only the few RRsets with several records cost a list.
+    let mut sets: HashMap<usize, Vec<usize>> = HashMap::new();
     for (index, record) in records.iter().enumerate() {
-        sets.entry((&record.owner, record.record_type)).or_default().push(index);
+        let first = *firsts.entry((&record.owner, record.record_type)).or_insert(index);
+        if first != index {
+            sets.entry(first).or_insert_with(|| vec![first]).push(index);
+        }
     }
     let mut lower = Vec::new();
     let mut twice = HashSet::new();
-    for set in sets.into_values().filter(|set| set.len() > 1) {
+    for set in sets.into_values() {
         let first = &records[set[0]];
         let lowest = set.iter().map(|&index| records[index].ttl).min().unwrap_or(first.ttl);
         if let Some(&other) = set.iter().find(|&&index| records[index].ttl != first.ttl) {
