@@ -273,7 +273,8 @@ impl<'s> Fields<'s> {
         self.typed(name, value, "a text in quotes", |value| value.as_str().map(String::from))
     }
 
-    fn as_table(&self, name: &str, At { value, line }: At<DeValue<'s>>) -> Option<Fields<'s>> {
+    /// Another value of this table as a table of its own.
+    pub fn as_table(&self, name: &str, At { value, line }: At<DeValue<'s>>) -> Option<Fields<'s>> {
         let DeValue::Table(table) = value else {
             self.wrong_type(name, line, "a table", &value);
             return None;

@@ -1,7 +1,23 @@
 //! What is wanted, and how it becomes what is served.
+//!
+//! ```text
+//! rhumb.toml, zones/, filter-chains/, geoip/ -> read, every mistake at once -> compile -> Loaded
+//!                                                              Loaded -> publisher -> Snapshot
+//! ```
+//!
+//! All or nothing: what cannot be compiled changes nothing, and the old state keeps serving.
+//! Deliberately absent so far: the store and the road of writes; everything comes from files.
 
+pub mod chains;
+pub mod compile;
 pub mod fields;
+pub mod meta;
 pub mod problem;
+pub mod publisher;
+pub mod watch;
+pub mod zones;
 
+pub use compile::{Loaded, load};
 pub use fields::{At, Document, Fields};
 pub use problem::{Problem, Severity};
+pub use publisher::Publisher;
