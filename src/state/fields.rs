@@ -116,6 +116,11 @@ impl<'s> Fields<'s> {
         }
     }
 
+    /// Whether a field is written and not yet taken out, be it right or wrong.
+    pub fn has(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
     /// A text.
     pub fn text(&mut self, name: &'static str) -> Option<At<String>> {
         let value = self.value(name)?;
