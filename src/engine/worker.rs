@@ -299,6 +299,7 @@ impl<'s> Answering<'s> {
             client,
             source,
             resolver: context.peer,
+            place: None,
             random: context.random,
             record_salt: record.salt,
             ignore_health: false,
