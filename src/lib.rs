@@ -1,6 +1,8 @@
 //! rhumb: an authoritative GeoDNS server with failover filter chains.
 
 pub mod chain;
+pub mod engine;
 pub mod geo;
+pub mod listeners;
 pub mod state;
 pub mod wire;
