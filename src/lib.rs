@@ -5,5 +5,6 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod geo;
+pub mod listeners;
 pub mod state;
 pub mod wire;
