@@ -5,34 +5,20 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::files::{At, Document, Fields, Problem};
 use crate::geo::{Coordinates, Country, Location, Subdivision, countries};
-use crate::state::{Document, Fields, Problem};
-
-/// A bounded number of the configuration.
-#[derive(Clone, Copy, Debug)]
-pub struct Limit {
-    /// What holds when nothing is written.
-    pub default: i64,
-    /// The smallest allowed.
-    pub least: i64,
-    /// The largest allowed.
-    pub most: i64,
-}
+use crate::listeners::{
+    Limit, Listen, ListenerConfig, TCP_CONNECTIONS, TCP_CONNECTIONS_PER_CLIENT, TCP_IDLE_TIMEOUT_MS,
+    TCP_WRITE_TIMEOUT_MS, UDP_BATCH_DATAGRAMS, UDP_RECEIVE_BUFFER_BYTES, UDP_THREADS,
+};
 
 /// Octets of the largest UDP response. 1232 fits the smallest IPv6 MTU without fragments (DNS flag day
 /// 2020); 512 is what every client takes (RFC 1035 section 4.2.1); 4096 is past what any path carries whole.
-pub const UDP_RESPONSE_OCTETS: Limit = Limit { default: 1232, least: 512, most: 4096 };
-/// UDP threads; 0 is one per core.
-pub const UDP_THREADS: Limit = Limit { default: 0, least: 0, most: 1024 };
-/// TCP connections in all. Each costs a descriptor and some kilobytes.
-pub const TCP_CONNECTIONS: Limit = Limit { default: 10_000, least: 1, most: 1_000_000 };
-/// TCP connections of one address (IPv6: of one /64). Resolvers keep a handful open.
-pub const TCP_CONNECTIONS_PER_ADDRESS: Limit = Limit { default: 100, least: 1, most: 1_000_000 };
-/// Seconds a TCP connection may be silent, or take to read or write one message (RFC 7766 section 6.2.3).
-pub const TCP_IDLE_TIMEOUT_S: Limit = Limit { default: 10, least: 1, most: 3600 };
+pub const UDP_RESPONSE_OCTETS: Limit<u16> = Limit { default: 1232, least: 512, most: 4096 };
 /// Seconds between two log lines with the counters; 0 is off.
-pub const LOG_COUNTERS_EVERY_S: Limit = Limit { default: 0, least: 0, most: 86_400 };
+pub const LOG_COUNTERS_EVERY_S: Limit<u64> = Limit { default: 0, least: 0, most: 86_400 };
 
 /// Everything `rhumb.toml` says.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +26,9 @@ pub struct Config {
     /// The file itself.
     pub file: PathBuf,
     /// The sockets.
-    pub listen: Listen,
+    pub listen: ListenerConfig,
+    /// Octets of the largest UDP response.
+    pub udp_response_octets_max: u16,
     /// How the server presents itself.
     pub identity: Identity,
     /// The folder of the zones.
@@ -53,27 +41,6 @@ pub struct Config {
     pub geo: Geo,
     /// What is logged.
     pub log: Log,
-}
-
-/// The sockets.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listen {
-    /// Addresses served over UDP and TCP.
-    pub addresses: Vec<SocketAddr>,
-    /// Whether the addresses were written: one that cannot be bound is then an error, else a warning.
-    pub addresses_written: bool,
-    /// UDP threads per address; 0 is one per core.
-    pub udp_threads: usize,
-    /// Each UDP thread stays on its core.
-    pub pin_threads: bool,
-    /// Octets of the largest UDP response.
-    pub udp_response_octets_max: u16,
-    /// TCP connections in all.
-    pub tcp_connections_max: usize,
-    /// TCP connections of one address.
-    pub tcp_connections_per_address_max: usize,
-    /// Seconds.
-    pub tcp_idle_timeout_s: u64,
 }
 
 /// How the server presents itself; what is not written is hidden.
@@ -111,7 +78,11 @@ impl Config {
     /// Reads a file; every mistake at once.
     pub fn read(file: &Path) -> Result<Config, Vec<Problem>> {
         let text = std::fs::read_to_string(file).map_err(|error| {
-            vec![Problem::error(file, None, format!("cannot be read: {error}; name another file with --config"))]
+            vec![Problem::error(
+                file,
+                None,
+                format!("cannot be read: {error}; name another file with --config"),
+            )]
         })?;
         Config::parse(file, &text)
     }
@@ -129,6 +100,7 @@ impl Config {
 }
 
 fn read_root(file: &Path, mut root: Fields) -> Config {
+    let (listen, udp_response_octets_max) = read_listen(root.table("listen"));
     let folder = file.parent().unwrap_or(Path::new(""));
     let path = |fields: &mut Fields, name| fields.text(name).map(|path| folder.join(path.value));
     let config = Config {
@@ -136,7 +108,8 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
         zones: path(&mut root, "zones").unwrap_or_else(|| folder.join("zones")),
         filter_chains: path(&mut root, "filter_chains").unwrap_or_else(|| folder.join("filter-chains")),
         sticky_seed: root.integer_in("sticky_seed", 0, i64::MAX).map_or(0, |seed| seed.value as u64),
-        listen: read_listen(root.table("listen")),
+        listen,
+        udp_response_octets_max,
         identity: root.table("identity").map(read_identity).unwrap_or_default(),
         geo: match root.table("geo") {
             Some(mut geo) => {
@@ -156,40 +129,43 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
     config
 }
 
-fn limited(fields: &mut Option<Fields>, name: &'static str, limit: Limit) -> i64 {
-    let written = fields.as_mut().and_then(|fields| fields.integer_in(name, limit.least, limit.most));
-    written.map_or(limit.default, |number| number.value)
+/// A whole number inside its limit; its default where the table or the field is not written.
+fn limited<T>(fields: &mut Option<Fields>, name: &'static str, limit: Limit<T>) -> T
+where
+    T: Copy + TryInto<i64> + TryFrom<i64>,
+{
+    let bound = |bound: T| bound.try_into().unwrap_or(i64::MAX);
+    let written = fields.as_mut().and_then(|f| f.integer_in(name, bound(limit.least), bound(limit.most)));
+    written.and_then(|number| T::try_from(number.value).ok()).unwrap_or(limit.default)
 }
 
-fn read_listen(mut fields: Option<Fields>) -> Listen {
-    let written = fields.as_mut().map_or(Vec::new(), |fields| {
+fn read_listen(mut fields: Option<Fields>) -> (ListenerConfig, u16) {
+    let mut config = ListenerConfig::default();
+    if let Some(fields) = &mut fields {
         fields.object = "listen".into();
-        fields.parsed_list::<SocketAddr>("addresses")
-    });
-    let addresses_written = !written.is_empty();
-    let addresses = if addresses_written {
-        written.into_iter().map(|address| address.value).collect()
-    } else {
-        vec![SocketAddr::from(([127, 0, 0, 1], 5300)), SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 5300))]
-    };
-    let listen = Listen {
-        addresses,
-        addresses_written,
-        udp_threads: limited(&mut fields, "udp_threads", UDP_THREADS) as usize,
-        pin_threads: fields.as_mut().and_then(|f| f.flag("pin_threads")).is_some_and(|flag| flag.value),
-        udp_response_octets_max: limited(&mut fields, "udp_response_octets_max", UDP_RESPONSE_OCTETS) as u16,
-        tcp_connections_max: limited(&mut fields, "tcp_connections_max", TCP_CONNECTIONS) as usize,
-        tcp_connections_per_address_max: limited(
-            &mut fields,
-            "tcp_connections_per_address_max",
-            TCP_CONNECTIONS_PER_ADDRESS,
-        ) as usize,
-        tcp_idle_timeout_s: limited(&mut fields, "tcp_idle_timeout_s", TCP_IDLE_TIMEOUT_S) as u64,
-    };
+        let written = fields.parsed_list::<SocketAddr>("addresses");
+        if !written.is_empty() {
+            let listen = |address: At<SocketAddr>| Listen { address: address.value, written: true };
+            config.listen = written.into_iter().map(listen).collect();
+        }
+        config.udp.pin = fields.flag("pin_threads").is_some_and(|flag| flag.value);
+    }
+    let cores = config.udp.threads;
+    config.udp.threads = limited(&mut fields, "udp_threads", Limit { default: cores, ..UDP_THREADS });
+    config.udp.batch = limited(&mut fields, "udp_batch", UDP_BATCH_DATAGRAMS);
+    config.udp.receive_buffer_bytes =
+        limited(&mut fields, "udp_receive_buffer_bytes", UDP_RECEIVE_BUFFER_BYTES);
+    config.tcp.connections = limited(&mut fields, "tcp_connections", TCP_CONNECTIONS);
+    config.tcp.connections_per_client =
+        limited(&mut fields, "tcp_connections_per_client", TCP_CONNECTIONS_PER_CLIENT);
+    let ms = Duration::from_millis;
+    config.tcp.idle_timeout = ms(limited(&mut fields, "tcp_idle_timeout_ms", TCP_IDLE_TIMEOUT_MS));
+    config.tcp.write_timeout = ms(limited(&mut fields, "tcp_write_timeout_ms", TCP_WRITE_TIMEOUT_MS));
+    let octets = limited(&mut fields, "udp_response_octets_max", UDP_RESPONSE_OCTETS);
     if let Some(fields) = fields {
         fields.finish();
     }
-    listen
+    (config, octets)
 }
 
 fn read_identity(mut fields: Fields) -> Identity {
@@ -215,7 +191,11 @@ fn read_place(mut fields: Fields) -> Option<Location> {
     let country = fields.parsed::<Country>("country").filter(|country| {
         let known = countries::is_known(country.value);
         if !known {
-            fields.error("country", country.line, format!("`{}` is no assigned ISO 3166-1 code", country.value));
+            fields.error(
+                "country",
+                country.line,
+                format!("`{}` is no assigned ISO 3166-1 code", country.value),
+            );
         }
         known
     });
@@ -251,11 +231,12 @@ pub fn read_coordinates(fields: &mut Fields) -> Option<Coordinates> {
 }
 
 fn read_log(mut fields: Option<Fields>) -> Log {
-    let counters_every_s = limited(&mut fields, "counters_every_s", LOG_COUNTERS_EVERY_S) as u64;
+    let counters_every_s = limited(&mut fields, "counters_every_s", LOG_COUNTERS_EVERY_S);
     let Some(mut fields) = fields else { return Log { level: "info".into(), ..Log::default() } };
     fields.object = "log".into();
     let format = fields.text("format");
-    if let Some(format) = format.as_ref().filter(|format| !["text", "json"].contains(&format.value.as_str())) {
+    if let Some(format) = format.as_ref().filter(|format| !["text", "json"].contains(&format.value.as_str()))
+    {
         fields.error("format", format.line, format!("`{}` is unknown; write text or json", format.value));
     }
     let level = fields.text("level");

@@ -4,6 +4,7 @@ pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod files;
 pub mod geo;
 pub mod listeners;
 pub mod state;

@@ -165,10 +165,40 @@ mod any_text {
     use rhumb::state::zones::read_zone_text;
 
     const PIECES: [&str; 34] = [
-        "@ ", "www ", "*.x ", "\n", "\n ", "\r\n", "$TTL 1h\n", "$ORIGIN x.\n", "$ORIGIN ", "$INCLUDE a\n", "IN ",
-        "CH ", "1h ", "4294967296 ", "A ", "192.0.2.1 ", "NS ", "MX 10 ", "SOA a b 1 2 3 4 5\n", "TXT ", "\"a b\" ",
-        "\"", "(", ")", "; x", "\\", "\\255", "\\# 4 c0000201 ", "TYPE65280 ", "HTTPS 1 . ", "alpn=\"h2\" ",
-        "mandatory=alpn ", "CNAME ", "CSYNC 1 3 A NS TYPE65535 ",
+        "@ ",
+        "www ",
+        "*.x ",
+        "\n",
+        "\n ",
+        "\r\n",
+        "$TTL 1h\n",
+        "$ORIGIN x.\n",
+        "$ORIGIN ",
+        "$INCLUDE a\n",
+        "IN ",
+        "CH ",
+        "1h ",
+        "4294967296 ",
+        "A ",
+        "192.0.2.1 ",
+        "NS ",
+        "MX 10 ",
+        "SOA a b 1 2 3 4 5\n",
+        "TXT ",
+        "\"a b\" ",
+        "\"",
+        "(",
+        ")",
+        "; x",
+        "\\",
+        "\\255",
+        "\\# 4 c0000201 ",
+        "TYPE65280 ",
+        "HTTPS 1 . ",
+        "alpn=\"h2\" ",
+        "mandatory=alpn ",
+        "CNAME ",
+        "CSYNC 1 3 A NS TYPE65535 ",
     ];
 
     proptest! {
@@ -206,7 +236,9 @@ fn where_hickory_proto_falls_short() {
             let origin = HickoryName::from_ascii("example.com.").unwrap();
             let (_, sets) = Parser::new(text, None, Some(origin)).parse().map_err(|_| "refused")?;
             let set = sets.into_values().next().ok_or("dropped")?;
-            Ok::<_, &str>(set.records_without_rrsigs().map(|r| r.data.to_string()).collect::<Vec<_>>().join(", "))
+            Ok::<_, &str>(
+                set.records_without_rrsigs().map(|r| r.data.to_string()).collect::<Vec<_>>().join(", "),
+            )
         })
         .unwrap_or(Err("panic"))
     };

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use super::progress::Progress;
 use super::{print_problems, read_config};
+use crate::files::{Problem, Severity};
 use crate::state::compile::Report;
-use crate::state::{Problem, Severity, load};
+use crate::state::load;
 
 /// Reads everything, prints the errors and warnings, and a summary when there is no error.
 pub fn run(config: &Path) -> ExitCode {

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::state::Problem;
+use crate::files::Problem;
 
 /// Authoritative GeoDNS server with failover filter chains.
 ///
@@ -75,7 +75,9 @@ pub fn run() -> ExitCode {
             clap_complete::generate(*shell, &mut Cli::command(), "rhumb", &mut std::io::stdout());
             Ok(())
         }
-        Command::Man => clap_mangen::generate_to_stdout(Cli::command()),
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(anyhow::Error::from)
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

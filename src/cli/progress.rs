@@ -14,7 +14,8 @@ impl Progress {
     /// Nothing is shown before there is something to report.
     pub fn new() -> Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{msg} [{bar:30}] {percent:>3} %").expect("a fixed template");
+            let style =
+                ProgressStyle::with_template("{msg} [{bar:30}] {percent:>3} %").expect("a fixed template");
             let bar = ProgressBar::new(1000).with_style(style.progress_chars("=> "));
             bar.set_draw_target(indicatif::ProgressDrawTarget::stderr_with_hz(10));
             RefCell::new(bar)

@@ -18,9 +18,10 @@ use super::progress::Progress;
 use super::{print_problems, read_config};
 use crate::config::{Config, Log};
 use crate::engine::{Stats, Totals, Worker};
+use crate::files::Severity;
 use crate::listeners::{self, Answer};
 use crate::state::watch::Watcher;
-use crate::state::{Loaded, Publisher, Severity, load};
+use crate::state::{Loaded, Publisher, load};
 
 /// How long files must rest before they are read: editors and `geoipupdate` write in several steps.
 const FILES_REST: Duration = Duration::from_millis(300);
@@ -62,7 +63,10 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     }
     let addresses: Vec<String> = bound.local_addresses().map(|address| address.to_string()).collect();
     if addresses.is_empty() {
-        bail!("there is no address to serve on; write one into listen.addresses of {}", config_file.display());
+        bail!(
+            "there is no address to serve on; write one into listen.addresses of {}",
+            config_file.display()
+        );
     }
     let (events, wake) = channel();
     let watcher = watch_files(&events)?;
@@ -176,12 +180,7 @@ impl Server {
 
 impl Answer for Worker {
     #[inline]
-    fn answer(
-        &mut self,
-        query: &[u8],
-        peer: crate::engine::Peer,
-        out: &mut [u8],
-    ) -> crate::engine::Reply {
+    fn answer(&mut self, query: &[u8], peer: crate::engine::Peer, out: &mut [u8]) -> crate::engine::Reply {
         Worker::answer(self, query, peer, out)
     }
 }

@@ -9,6 +9,7 @@
 //! The walk never allocates, waits, locks or fails. Deliberately absent: sockets and clocks (the
 //! listeners' and the publisher's), recursion, zone transfers, DNSSEC.
 
+pub mod explain;
 pub mod peer;
 pub mod snapshot;
 pub mod stats;

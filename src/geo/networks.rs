@@ -24,7 +24,7 @@ use ipnet::IpNet;
 use super::catalogue::{Catalogue, Facts, Family, Folded};
 use super::ranges::{Address, Ranges};
 use super::{Coordinates, Country, Location, Subdivision, countries};
-use crate::state::{At, Document, Fields, Problem, Severity};
+use crate::files::{At, Document, Fields, Problem, Severity};
 
 /// The file's entries.
 #[derive(Default)]

@@ -9,7 +9,7 @@ use super::catalogue::{Catalogue, Facts, Family, Folded, Layer};
 use super::mmdb::Database;
 use super::networks::Networks;
 use super::{Location, special_purpose};
-use crate::state::Problem;
+use crate::files::Problem;
 
 /// All sources, merged.
 ///

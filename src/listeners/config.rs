@@ -59,7 +59,7 @@ pub const TCP_IDLE_TIMEOUT_MS: Limit<u64> = Limit { default: 10_000, least: 100,
 pub const TCP_WRITE_TIMEOUT_MS: Limit<u64> = Limit { default: 5_000, least: 100, most: 600_000 };
 
 /// What the listeners are told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
     /// Where to listen; each address serves UDP and TCP on one port.
     pub listen: Vec<Listen>,
@@ -80,7 +80,7 @@ pub struct Listen {
 }
 
 /// How UDP is served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UdpConfig {
     /// Threads per address, see [`UDP_THREADS`].
     pub threads: usize,
@@ -94,7 +94,7 @@ pub struct UdpConfig {
 }
 
 /// How TCP is served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpConfig {
     /// See [`TCP_CONNECTIONS`].
     pub connections: usize,

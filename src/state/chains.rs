@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
 use super::meta::{MetaSpec, check_country};
-use super::{At, Document, Fields, Problem};
 use crate::chain::{OptionValue, Options};
 use crate::config::read_coordinates;
+use crate::files::{At, Document, Fields, Problem};
 use crate::geo::Country;
 use crate::wire::Name;
 
@@ -274,7 +274,11 @@ fn read_record(file: &Path, mut fields: Fields) -> Option<RecordSpec> {
         fields.tables("answer").into_iter().map(|answer| read_answer(file, answer)).collect();
     match (&pool, answers.is_empty()) {
         (Some(pool), false) => {
-            fields.error("pool", pool.line, "stands beside answers; a record has either a pool or its own answers");
+            fields.error(
+                "pool",
+                pool.line,
+                "stands beside answers; a record has either a pool or its own answers",
+            );
         }
         (None, true) => {
             fields.error("pool", fields.line, "missing; name a pool, or write [[record.answer]] tables");

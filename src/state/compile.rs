@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 
 use super::chains::{AnswerSpec, Chains, FilterSpec, RecordSpec, read_chains};
 use super::zones::{ZoneText, check_zones, read_zones};
-use super::{Problem, Severity};
 use crate::chain::filters::KINDS;
 use crate::chain::{self, Answer, Chain, Effect, LiveMeta, MAX_ANSWERS, draw};
 use crate::config::Config;
 use crate::engine::steering::{Family, Live, Record, Steering};
 use crate::engine::zones::{StaticRecord, StaticZone, SteeredKind};
 use crate::engine::{Identity, Snapshot, Zones};
+use crate::files::{Problem, Severity};
 use crate::geo::{Questions, World};
 use crate::wire::Name;
 
@@ -106,7 +106,8 @@ pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded
     files.extend(zones.iter().flat_map(|zone| zone.files.iter().map(|file| file.to_path_buf())));
     let (chains, chain_files) = read_chains(&config.filter_chains, &mut problems);
     files.extend(chain_files);
-    let steered: std::collections::HashSet<&Name> = chains.records.iter().map(|record| &record.name).collect();
+    let steered: std::collections::HashSet<&Name> =
+        chains.records.iter().map(|record| &record.name).collect();
     check_zones(&zones, &|name| steered.contains(name), &mut problems);
 
     let static_records = zones.iter().map(|zone| zone.records.len()).sum();
@@ -149,7 +150,7 @@ pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded
     let identity = Identity {
         id: config.identity.id.clone().into_bytes(),
         version: config.identity.version.clone().into_bytes(),
-        udp_octets_max: config.listen.udp_response_octets_max,
+        udp_octets_max: config.udp_response_octets_max,
     };
     let snapshot = Snapshot {
         revision,
@@ -319,8 +320,7 @@ impl Compiler<'_> {
 
     fn check_answers(&mut self, spec: &RecordSpec, written: &[AnswerSpec], answered: &Answered) {
         let line = spec.place.line;
-        let count =
-            |family: Family| answered.answers.iter().filter(|answer| family.has(answer)).count();
+        let count = |family: Family| answered.answers.iter().filter(|answer| family.has(answer)).count();
         let [a, aaaa, cnames] = Family::ALL.map(count);
         if cnames > 0 && a + aaaa > 0 {
             let message = "some answers are addresses and some are CNAMEs; a record is of one kind";
@@ -350,7 +350,8 @@ impl Compiler<'_> {
                 self.answer_error(spec, answer, "stack", message);
             }
             if answer.weight.is_none() && written.iter().filter(beside).count() > 1 {
-                let message = "missing; each stack of a PoP with several must say its share, such as 100 or 0";
+                let message =
+                    "missing; each stack of a PoP with several must say its share, such as 100 or 0";
                 self.answer_error(spec, answer, "weight", message.into());
             }
             let weighs = |other: &AnswerSpec| other.weight.unwrap_or(1.0) > 0.0;
@@ -361,7 +362,12 @@ impl Compiler<'_> {
             }
         }
         if !answered.split.iter().any(|weight| *weight > 0.0) {
-            self.error(spec, line, "answer", "every weight is 0, so it can never answer; give one a weight".into());
+            self.error(
+                spec,
+                line,
+                "answer",
+                "every weight is 0, so it can never answer; give one a weight".into(),
+            );
         }
     }
 

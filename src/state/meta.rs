@@ -6,9 +6,9 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use super::{At, Fields};
 use crate::chain::{LiveMeta, Meta, Up};
 use crate::config::read_coordinates;
+use crate::files::{At, Fields};
 use crate::geo::{Coordinates, Country, Georegion, Subdivision, countries};
 
 /// Networks an answer may name (NS1: `ip_prefixes`, at most 1000).
@@ -180,7 +180,10 @@ fn read_subdivisions(fields: &mut Fields) -> Option<Vec<(Country, Subdivision)>>
             single => vec![single],
         };
         for code in codes {
-            match (country, code.as_str().ok_or("write ISO 3166-2 suffixes in quotes".into()).and_then(str::parse)) {
+            match (
+                country,
+                code.as_str().ok_or("write ISO 3166-2 suffixes in quotes".into()).and_then(str::parse),
+            ) {
                 (Some(country), Ok(code)) => all.push((country, code)),
                 (None, Ok::<Subdivision, String>(_)) => {}
                 (_, Err(error)) => fields.error("subdivisions", line, error),
@@ -193,7 +196,11 @@ fn read_subdivisions(fields: &mut Fields) -> Option<Vec<(Country, Subdivision)>>
 fn read_prefixes(fields: &mut Fields) -> Option<Vec<IpNet>> {
     let prefixes = fields.parsed_list::<IpNet>("ip_prefixes");
     if let Some(first) = prefixes.get(IP_PREFIXES_MAX) {
-        fields.error("ip_prefixes", first.line, format!("more than {IP_PREFIXES_MAX}; write fewer, wider ones"));
+        fields.error(
+            "ip_prefixes",
+            first.line,
+            format!("more than {IP_PREFIXES_MAX}; write fewer, wider ones"),
+        );
     }
     for prefix in &prefixes {
         if prefix.value.trunc() != prefix.value {

@@ -10,14 +10,13 @@
 
 pub mod chains;
 pub mod compile;
-pub mod fields;
+
 pub mod meta;
-pub mod problem;
+
 pub mod publisher;
 pub mod watch;
 pub mod zones;
 
 pub use compile::{Loaded, load};
-pub use fields::{At, Document, Fields};
-pub use problem::{Problem, Severity};
+
 pub use publisher::Publisher;

@@ -52,7 +52,8 @@ impl Watcher {
     /// What cannot be watched is left out: it is found again at the next reload.
     pub fn watch(&mut self, files: &[PathBuf], folders: &[PathBuf]) {
         let files: BTreeSet<PathBuf> = files.iter().filter_map(|file| in_real_folder(file)).collect();
-        let whole: BTreeSet<PathBuf> = folders.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
+        let whole: BTreeSet<PathBuf> =
+            folders.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
         let parents = files.iter().filter_map(|file| file.parent().map(Path::to_path_buf));
         let needed: BTreeSet<PathBuf> = parents.chain(whole.iter().cloned()).collect();
         for gone in self.folders.difference(&needed) {

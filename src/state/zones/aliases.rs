@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::ZoneRecord;
 use super::types::CNAME;
 use super::view::{Found, Views};
-use crate::state::problem::Problem;
+use crate::files::Problem;
 use crate::wire::Name;
 
 /// How many CNAMEs a chain may have before we warn. No RFC has a number; resolvers give up somewhere
@@ -55,7 +55,11 @@ pub(super) fn check(views: &Views, is_steered: &dyn Fn(&Name) -> bool, problems:
     }
 }
 
-fn next<'z>(views: &Views<'z>, record: &ZoneRecord, is_steered: &dyn Fn(&Name) -> bool) -> Option<&'z ZoneRecord> {
+fn next<'z>(
+    views: &Views<'z>,
+    record: &ZoneRecord,
+    is_steered: &dyn Fn(&Name) -> bool,
+) -> Option<&'z ZoneRecord> {
     let target = record.target().filter(|target| !is_steered(target))?;
     match views.find(&target) {
         Found::Records(_, records) => records.iter().find(|other| other.record_type == CNAME).copied(),

@@ -6,7 +6,7 @@ use super::aliases;
 use super::types::{A, AAAA, CNAME, DS, MX, NS, SOA, SRV, type_name};
 use super::view::{Found, View, Views};
 use super::{ZoneRecord, ZoneText};
-use crate::state::problem::Problem;
+use crate::files::Problem;
 use crate::wire::Name;
 
 /// Checks all zones, each by itself and together. `is_steered` says which names have addresses that do
@@ -27,7 +27,8 @@ pub fn check_zones(zones: &[ZoneText], is_steered: &dyn Fn(&Name) -> bool, probl
 /// The zone as a whole: one SOA and name servers at its apex, and no other file with the same zone.
 fn check_apex(views: &Views, view: &View, problems: &mut Vec<Problem>) {
     let zone = view.zone;
-    let whole = |message: String| Problem::error(&zone.file, None, message).of(format!("zone {}", zone.origin));
+    let whole =
+        |message: String| Problem::error(&zone.file, None, message).of(format!("zone {}", zone.origin));
     if let Some(first) = views.at_apex(&zone.origin).filter(|first| !std::ptr::eq(*first, view)) {
         let message = format!("{} holds this zone too; keep one of them", first.zone.file.display());
         problems.push(whole(message));
@@ -35,21 +36,27 @@ fn check_apex(views: &Views, view: &View, problems: &mut Vec<Problem>) {
     let mut first = None;
     for record in zone.records.iter().filter(|record| record.record_type == SOA) {
         if record.owner != zone.origin {
-            problems.push(record.error(format!("a SOA stands at the apex only; write it at {}", zone.origin)));
+            problems
+                .push(record.error(format!("a SOA stands at the apex only; write it at {}", zone.origin)));
         } else if let Some(first) = first.replace(record) {
-            problems.push(record.error(format!("{} has one too; a zone has one SOA", first.seen_from(record))));
+            problems
+                .push(record.error(format!("{} has one too; a zone has one SOA", first.seen_from(record))));
         }
     }
     // What is missing may stand in a line that could not be read, which is a problem already.
     if zone.complete && !view.has_type(&zone.origin, SOA) {
-        problems.push(whole("there is no SOA; write @ SOA ns1.example.com. hostmaster.example.com. 1 2h 15m 14d 5m".into()));
+        problems.push(whole(
+            "there is no SOA; write @ SOA ns1.example.com. hostmaster.example.com. 1 2h 15m 14d 5m".into(),
+        ));
     }
     if zone.complete && !view.has_type(&zone.origin, NS) {
         problems.push(whole("there is no NS at the apex; write @ NS ns1.example.com., at least one".into()));
     }
     let parent = views.parent_of(zone).filter(|parent| {
         let apex = &zone.origin;
-        parent.zone.complete && !parent.has_type(apex, NS) && parent.cut_above(apex).is_none_or(|cut| cut == *apex)
+        parent.zone.complete
+            && !parent.has_type(apex, NS)
+            && parent.cut_above(apex).is_none_or(|cut| cut == *apex)
     });
     if let Some(parent) = parent {
         let message = format!(
@@ -79,7 +86,10 @@ fn check_names(view: &View, problems: &mut Vec<Problem>) {
         }
         if let Some(cname) = of_type(CNAME).next() {
             for second in of_type(CNAME).skip(1) {
-                let message = format!("{} has one too; a name has one CNAME (RFC 2181 section 10.1)", cname.seen_from(second));
+                let message = format!(
+                    "{} has one too; a name has one CNAME (RFC 2181 section 10.1)",
+                    cname.seen_from(second)
+                );
                 problems.push(second.error(message));
             }
             if let Some(other) = records.iter().find(|record| record.record_type != CNAME) {
@@ -96,7 +106,8 @@ fn check_names(view: &View, problems: &mut Vec<Problem>) {
                 let message = "the DS of a zone stands in its parent (RFC 4035 section 2.4); move it there";
                 problems.push(ds.error(message));
             } else if !view.has_type(name, NS) {
-                let message = "there is no delegation here; write the NS records of the signed zone beside it";
+                let message =
+                    "there is no delegation here; write the NS records of the signed zone beside it";
                 problems.push(ds.warning(message));
             }
         }

@@ -149,7 +149,9 @@ impl<'t> Entries<'t> {
                 Some(b'\\') => self.escape()?,
                 Some(&byte) if byte == b'\t' || !is_control(byte) => self.at += 1,
                 None | Some(b'\n' | b'\r') => {
-                    return Err(self.flaw("`\"` is never closed on this line; write another one behind the text"));
+                    return Err(
+                        self.flaw("`\"` is never closed on this line; write another one behind the text")
+                    );
                 }
                 Some(byte) => {
                     let what = format!("byte {byte} is a control character; write it as `\\{byte:03}`");
@@ -165,7 +167,9 @@ impl<'t> Entries<'t> {
     fn escape(&mut self) -> Result<(), Flaw> {
         self.at += 1;
         match self.text.get(self.at) {
-            None | Some(b'\n' | b'\r') => Err(self.flaw("nothing follows the backslash; write `\\\\` for a backslash itself")),
+            None | Some(b'\n' | b'\r') => {
+                Err(self.flaw("nothing follows the backslash; write `\\\\` for a backslash itself"))
+            }
             Some(_) => {
                 self.at += 1;
                 Ok(())
@@ -236,7 +240,10 @@ mod tests {
         check(r#"a k="b c" d"#, &[r#"1: a ~k="b c" d"#]);
         check(r"a\ b\;c \(", &[r"1: a\ b\;c \("]);
         check("a )\nb", &["1! `)` closes what was never opened", "2: b"]);
-        check("a \"b\nc", &["1! `\"` is never closed on this line; write another one behind the text", "2: c"]);
+        check(
+            "a \"b\nc",
+            &["1! `\"` is never closed on this line; write another one behind the text", "2: c"],
+        );
         check("a\\\nb", &["1! nothing follows the backslash; write `\\\\` for a backslash itself", "2: b"]);
         check("a\0b\nc", &["1! byte 0 is a control character; write it as `\\000`", "2: c"]);
         check("a\rb", &["1! byte 13 is a control character; write it as `\\013`"]);

@@ -56,7 +56,8 @@ fn read_fields(
         );
         return Err(Fault { field: "", message });
     };
-    let fault = |field, why: String| Fault { field, message: format!("{why}; write it like {}", layout.example) };
+    let fault =
+        |field, why: String| Fault { field, message: format!("{why}; write it like {}", layout.example) };
     let mut wire = Vec::new();
     let mut rest = tokens;
     for &(field, form) in layout.fields {
@@ -108,9 +109,8 @@ fn read_form(
         }
         Form::LongText => wire.extend(read_text(&items[0])?),
         Form::Hex => wire.extend(read_hex(items)?),
-        Form::Base64 => wire.extend(
-            BASE64.decode(joined(items)?.as_bytes()).map_err(|e| format!("this is no base64: {e}"))?,
-        ),
+        Form::Base64 => wire
+            .extend(BASE64.decode(joined(items)?.as_bytes()).map_err(|e| format!("this is no base64: {e}"))?),
         Form::Types => wire.extend(read_types(items)?),
         Form::Params => wire.extend(svc_params::read(items)?),
     }

@@ -10,7 +10,7 @@ use super::rdata::{self, Fault, read_name, read_time, shown};
 use super::settle::settle;
 use super::types::{SOA, refusal, type_code, type_name};
 use super::{Progress, ZoneRecord, ZoneText};
-use crate::state::problem::{Problem, Severity};
+use crate::files::{Problem, Severity};
 use crate::wire::Name;
 
 /// How deep files may include each other. A zone that needs more is hardly one a person keeps.
@@ -229,7 +229,10 @@ impl Reader<'_> {
         self.files.push(file.clone()); // Missing ones too: their coming is a change.
         let (real, _) = (real?, inside?);
         if self.open.contains(&real) {
-            return Err(format!("`{path}` is being read already; files must not include each other in a circle").into());
+            return Err(format!(
+                "`{path}` is being read already; files must not include each other in a circle"
+            )
+            .into());
         }
         let text = read_file(&real)?;
         self.seen.all_bytes += text.len() as u64;
@@ -263,7 +266,11 @@ impl Reader<'_> {
         let owner = match &scope.owner {
             Owner::Known(owner) => Some(owner),
             Owner::Broken => None,
-            Owner::Missing => return Err("the line has no owner name and none stands before it; begin it with a name or @".into()),
+            Owner::Missing => {
+                return Err(
+                    "the line has no owner name and none stands before it; begin it with a name or @".into(),
+                );
+            }
         };
         place.object = owner.map(Name::to_string).unwrap_or_default();
         let (ttl, code, items) = head(rest)?;
@@ -287,7 +294,14 @@ impl Reader<'_> {
         })?;
         self.problems.extend(doubts.into_iter().map(|doubt| place.warning(doubt)));
         let file = place.file.clone();
-        self.records.push(ZoneRecord { owner: owner.clone(), record_type: code, ttl, rdata, file, line: place.line });
+        self.records.push(ZoneRecord {
+            owner: owner.clone(),
+            record_type: code,
+            ttl,
+            rdata,
+            file,
+            line: place.line,
+        });
         Ok(())
     }
 }
@@ -309,7 +323,8 @@ fn head<'s, 't>(tokens: &'s [Token<'t>]) -> Result<(Option<u32>, u16, &'s [Token
             class = true;
         } else {
             let code = type_code(token.text).ok_or_else(|| {
-                let why = "is no record type we know; write TYPE<number> \\# <length> <hexadecimal> (RFC 3597)";
+                let why =
+                    "is no record type we know; write TYPE<number> \\# <length> <hexadecimal> (RFC 3597)";
                 Fault::at("type", format!("`{}` {why}", shown(token)))
             })?;
             return Ok((ttl, code, &tokens[place + 1..]));

@@ -91,9 +91,9 @@ fn encode(key: &str, value: Vec<u8>) -> Result<Vec<u8>, String> {
         }
         "no-default-alpn" | "ohttp" if value.is_empty() => Ok(value),
         "no-default-alpn" | "ohttp" => Err("it takes no value".into()),
-        "port" => {
-            parse::<u16>(&value).map(|port| port.to_be_bytes().into()).ok_or("write a port, 0 to 65535".into())
-        }
+        "port" => parse::<u16>(&value)
+            .map(|port| port.to_be_bytes().into())
+            .ok_or("write a port, 0 to 65535".into()),
         "ipv4hint" => hints::<Ipv4Addr, 4>(&value, |address| address.octets()),
         "ipv6hint" => hints::<Ipv6Addr, 16>(&value, |address| address.octets()),
         "ech" if value.is_empty() => Err("write the ECHConfigList in base64".into()),

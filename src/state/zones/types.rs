@@ -171,7 +171,8 @@ pub(super) fn type_code(word: &[u8]) -> Option<u16> {
     let mut named = named.chain(GENERIC_ONLY.iter().copied()).chain(REFUSED.iter().copied());
     named.find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word)).map(|(_, code)| code).or_else(|| {
         let (prefix, digits) = word.split_at_checked(4)?;
-        let digits = digits[0..].iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok())??;
+        let digits =
+            digits[0..].iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok())??;
         prefix.eq_ignore_ascii_case(b"TYPE").then(|| digits.parse().ok())?
     })
 }
@@ -179,7 +180,10 @@ pub(super) fn type_code(word: &[u8]) -> Option<u16> {
 /// The name of a type, or `TYPE123` where it has none here.
 pub fn type_name(code: u16) -> Cow<'static, str> {
     let others = GENERIC_ONLY.iter().chain(REFUSED);
-    match layout_of(code).map(|layout| layout.name).or_else(|| others.clone().find(|o| o.1 == code).map(|o| o.0)) {
+    match layout_of(code)
+        .map(|layout| layout.name)
+        .or_else(|| others.clone().find(|o| o.1 == code).map(|o| o.0))
+    {
         Some(name) => name.into(),
         None => format!("TYPE{code}").into(),
     }
