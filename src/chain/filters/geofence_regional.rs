@@ -38,3 +38,37 @@ fn tag(meta: &Meta) -> Option<Vec<Georegion>> {
 fn word(regions: &[Georegion]) -> String {
     regions.iter().map(Georegion::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{check, refused};
+
+    #[test]
+    fn tags_decide() {
+        check(
+            "answer america  georegion=US-EAST,US-CENTRAL,US-WEST
+             answer europe   georegion=EUROPE
+             answer anywhere
+             chain  geofence_regional
+             client US-CA
+             after  america anywhere
+             why    america US-EAST, US-CENTRAL, US-WEST: matches
+             client FR
+             after  europe anywhere
+             client JP
+             after  anywhere
+             chain  geofence_regional(remove_no_georegion=1)
+             client FR
+             after  europe
+             client JP
+             after  anywhere",
+        );
+        check(
+            "answer a country=GB
+             answer b
+             chain  geofence_regional
+             warn   no answer has a georegion, so the filter does nothing",
+        );
+        refused("geofence_regional(n=1)", "option `n`: unknown; it takes remove_no_georegion");
+    }
+}

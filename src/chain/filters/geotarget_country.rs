@@ -158,3 +158,174 @@ impl Target {
         Nearness { level, distance: distances.min_by(|(a, _), (b, _)| a.total_cmp(b)) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{check, refused};
+
+    #[test]
+    fn levels() {
+        check(
+            "answer nowhere
+             answer tokyo      country=JP
+             answer us         country=US
+             answer california subdivisions=US-CA
+             chain  geotarget_country
+             client US-CA
+             after  california us tokyo nowhere
+             why    california same subdivision US-CA
+             why    us same country US
+             why    nowhere no location: last
+             client US-NY
+             after  us california tokyo nowhere
+             why    california 0 km to the middle of US
+             client US
+             after  us california tokyo nowhere
+             client JP
+             after  tokyo us california nowhere
+             client DE
+             after  us california tokyo nowhere
+             warn   answers without a location (country, subdivisions, or latitude and longitude) come last: nowhere",
+        );
+    }
+
+    #[test]
+    fn no_match_goes_to_the_nearest_country() {
+        // NS1's own example: Taiwan is served by the answer for Japan and Hong Kong.
+        check(
+            "answer america country=US,CA
+             answer asia    country=JP,HK
+             chain  geotarget_country
+             client TW
+             after  asia america
+             why    asia 714 km to the middle of HK",
+        );
+        check(
+            "answer buoy   latitude=48.0 longitude=-10.0
+             answer dublin country=IE latitude=53.3 longitude=-6.3
+             answer tokyo  country=JP latitude=35.7 longitude=139.7
+             chain  geotarget_country
+             client FR
+             after  buoy dublin tokyo
+             client GB@55.0,-5.0
+             after  dublin buoy tokyo
+             why    dublin 207 km",
+        );
+    }
+
+    const AMERICA: &str = "
+        answer virginia country=US latitude=38.9 longitude=-77.5
+        answer oregon   country=US latitude=45.8 longitude=-119.7
+        answer toronto  country=CA latitude=43.7 longitude=-79.4
+        ";
+
+    #[test]
+    fn a_city_decides_inside_a_country() {
+        check(&format!(
+            "{AMERICA}
+             chain  geotarget_country
+             client US-CA@37.8,-122.4
+             after  oregon virginia toronto
+             why    oregon same country US, 917 km
+             why    toronto 3639 km
+             client US-NY@40.7,-74.0
+             after  virginia oregon toronto
+             client US
+             after  virginia oregon toronto
+             why    oregon same country US
+             chain  geotarget_country(ties=level)
+             client US-CA@37.8,-122.4
+             after  virginia oregon toronto
+             why    oregon same country US
+             client CA@49.3,-123.1
+             after  toronto oregon virginia",
+        ));
+    }
+
+    #[test]
+    fn an_answer_for_several_countries_stands_in_one() {
+        check(
+            "answer london country=GB,IE home=GB latitude=51.5 longitude=-0.1
+             answer dublin country=IE home=IE latitude=53.3 longitude=-6.3
+             answer cork   country=IE,GB home=IE latitude=51.9 longitude=-8.5
+             chain  geotarget_country
+             client GB@51.5,-0.1
+             after  london cork dublin
+             why    london same country GB, 0 km
+             client IE@53.3,-6.3
+             after  dublin london cork
+             why    dublin same country IE, 0 km
+             why    london same country IE, 124 km to the middle of IE
+             client IE
+             after  london dublin cork",
+        );
+    }
+
+    #[test]
+    fn earlier_filters_decide_ties() {
+        check(
+            "answer virginia country=US priority=2
+             answer oregon   country=US priority=1
+             answer dublin   country=IE priority=3
+             chain  priority, geotarget_country
+             client US
+             after  oregon virginia dublin
+             client GB
+             after  dublin oregon virginia",
+        );
+    }
+
+    #[test]
+    fn a_client_no_source_knows() {
+        check(&format!(
+            "{AMERICA}
+             chain    geotarget_country
+             client   203.0.113.1
+             network  203.0.112.0/24 CA
+             network  203.0.114.0/24 CA
+             after    virginia oregon toronto
+             placed   nothing
+             scope    24
+             why      toronto
+             default  CA
+             after    toronto virginia oregon
+             placed   default
+             scope    24
+             resolver US@37.8,-122.4
+             after    oregon virginia toronto
+             placed   resolver
+             scope    24
+             client   US-NY@40.7,-74.0
+             after    virginia oregon toronto
+             placed   client",
+        ));
+    }
+
+    #[test]
+    fn where_all_answers_are_alike_nothing_is_asked() {
+        check(
+            "answer haproxy country=IE latitude=53.3 longitude=-6.3
+             answer envoy   country=IE latitude=53.3 longitude=-6.3
+             chain  geotarget_country
+             client GB
+             after  haproxy envoy
+             scope  0
+             placed notasked",
+        );
+        check(
+            "answer a
+             answer b
+             chain  geotarget_country
+             client GB
+             after  a b
+             scope  0
+             warn   no answer has a location (country, subdivisions, or latitude and longitude), so the filter does nothing",
+        );
+    }
+
+    #[test]
+    fn options() {
+        refused("geotarget_country(ties=no)", "option `ties`: `no` is unknown; write distance or level");
+        refused("geotarget_country(n=1)", "option `n`: unknown; it takes ties");
+    }
+}

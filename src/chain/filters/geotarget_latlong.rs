@@ -45,3 +45,47 @@ impl Filter for GeotargetLatlong {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{check, refused};
+
+    #[test]
+    fn great_circles() {
+        check(
+            "answer nowhere country=FJ
+             answer hawaii  latitude=21.3  longitude=-157.9
+             answer samoa   latitude=-13.8 longitude=-171.8
+             answer sydney  latitude=-33.9 longitude=151.2
+             chain  geotarget_latlong
+             client FJ@-18.1,178.4
+             after  samoa sydney hawaii nowhere
+             why    samoa 1151 km
+             why    nowhere no coordinates: last
+             warn   answers without latitude and longitude come last: nowhere",
+        );
+        check(
+            "answer iceland latitude=64.1 longitude=-21.9
+             answer beyond  latitude=89.0 longitude=180.0
+             answer before  latitude=86.0 longitude=0.0
+             chain  geotarget_latlong
+             client NO@89.0,0.0
+             after  beyond before iceland
+             why    beyond 222 km",
+        );
+    }
+
+    #[test]
+    fn a_country_is_where_its_middle_is() {
+        check(
+            "answer tokyo  latitude=35.7 longitude=139.7
+             answer dublin latitude=53.3 longitude=-6.3
+             answer cork   latitude=53.3 longitude=-6.3
+             chain  geotarget_latlong
+             client DE
+             after  dublin cork tokyo
+             placed client",
+        );
+        refused("geotarget_latlong(n=1)", "option `n`: unknown; this filter takes no option");
+    }
+}

@@ -56,3 +56,33 @@ impl Filter for GeotargetRegional {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{check, refused};
+
+    #[test]
+    fn the_nearest_region_comes_next() {
+        check(
+            "answer nowhere
+             answer asia    georegion=ASIAPAC
+             answer east    georegion=US-EAST
+             answer most    georegion=AFRICA,EUROPE
+             answer east-2  georegion=US-EAST
+             chain  geotarget_regional
+             client US-TX
+             after  east east-2 most asia nowhere
+             why    nowhere no georegion: last
+             why    east georegion US-EAST, 1 nearer to US-CENTRAL
+             client US-NY
+             after  east east-2 most asia nowhere
+             why    east same georegion US-EAST
+             client ZA
+             after  most east east-2 asia nowhere
+             client JP
+             after  asia most east east-2 nowhere
+             warn   answers without a georegion come last: nowhere",
+        );
+        refused("geotarget_regional(n=1)", "option `n`: unknown; this filter takes no option");
+    }
+}

@@ -31,3 +31,41 @@ fn tag(meta: &Meta) -> Option<Vec<u32>> {
 fn word(asns: &[u32]) -> String {
     asns.iter().map(|asn| format!("AS{asn}")).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{check, refused};
+
+    #[test]
+    fn tags_decide() {
+        check(
+            "answer peers   asn=2914,3257
+             answer anyone
+             chain  netfence_asn
+             client AS2914
+             after  peers anyone
+             why    peers AS2914, AS3257: matches
+             client AS701
+             after  anyone
+             client GB
+             after  anyone
+             placed nothing
+             resolver AS3257
+             after  peers anyone
+             placed resolver
+             chain  netfence_asn(remove_no_asn=1)
+             after  peers
+             client AS701
+             after  anyone",
+        );
+        check(
+            "answer a
+             answer b
+             chain  netfence_asn
+             client AS701
+             scope  0
+             warn   no answer has an asn, so the filter does nothing",
+        );
+        refused("netfence_asn(n=1)", "option `n`: unknown; it takes remove_no_asn");
+    }
+}

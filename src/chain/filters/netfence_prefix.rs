@@ -42,3 +42,52 @@ fn word(networks: &[IpNet]) -> String {
         more => format!("{} and {more} more", named.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{check, refused};
+
+    #[test]
+    fn networks_decide() {
+        check(
+            "answer office   ip_prefixes=10.0.0.0/8,2001:db8:1::/48
+             answer lab      ip_prefixes=10.20.30.40/16
+             answer anyone
+             chain  netfence_prefix
+             client 10.20.0.1
+             after  office lab anyone
+             scope  16
+             placed notasked
+             why    lab 10.20.0.0/16: matches
+             client 10.0.0.0/8
+             after  office anyone
+             scope  12
+             client 2001:db8:1:2::/56
+             after  office anyone
+             scope  48
+             client 2001:db8:2::/56
+             after  anyone
+             why    office 10.0.0.0/8, 2001:db8:1::/48: no match
+             resolver 10.20.0.1
+             after  anyone
+             chain  netfence_prefix(remove_no_ip_prefixes=1)
+             after  anyone
+             client 10.20.0.1
+             after  office lab",
+        );
+        check(
+            "answer many ip_prefixes=10.0.0.0/8,11.0.0.0/8,12.0.0.0/8,13.0.0.0/8,10.0.0.0/8
+             answer b
+             chain  netfence_prefix
+             why    many 10.0.0.0/8, 11.0.0.0/8, 12.0.0.0/8 and 1 more: no match",
+        );
+        check(
+            "answer a
+             answer b
+             chain  netfence_prefix
+             scope  0
+             warn   no answer has ip_prefixes, so the filter does nothing",
+        );
+        refused("netfence_prefix(n=1)", "option `n`: unknown; it takes remove_no_ip_prefixes");
+    }
+}

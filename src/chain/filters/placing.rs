@@ -130,3 +130,44 @@ pub(super) fn canonical<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
     items.dedup();
     items
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::{Answer, Options};
+    use crate::geo::{Questions, World};
+
+    #[test]
+    fn equal_tags_are_one_target_in_whatever_order() {
+        let world = World::empty();
+        let targets = |asns: &[&[u32]]| {
+            let answer = |asn: &&[u32]| {
+                let mut answer = Answer::default();
+                answer.meta.asn = asn.to_vec();
+                answer
+            };
+            let answers: Vec<_> = asns.iter().map(answer).collect();
+            let spec = Spec {
+                options: &Options::new(),
+                answers: &answers,
+                geo: &Questions::new(&world),
+                place: 0,
+                nodata_on_empty: false,
+                seed: 0,
+            };
+            Targets::new(&spec, |meta| (!meta.asn.is_empty()).then(|| canonical(meta.asn.iter().copied())))
+        };
+        let some = targets(&[&[3], &[1, 2], &[], &[2, 1], &[3, 3]]);
+        assert_eq!(some.tags, [vec![1, 2], vec![3]]);
+        assert_eq!(some.of, [Some(1), Some(0), None, Some(0), Some(1)]);
+        assert_eq!(some.identity("asn"), targets(&[&[2, 1], &[3]]).identity("asn"));
+        assert_ne!(some.identity("asn"), targets(&[&[2], &[3]]).identity("asn"));
+        assert!(targets(&[&[1], &[]]).differ() && targets(&[&[1], &[2]]).differ());
+        assert!(!targets(&[&[1], &[1]]).differ() && !targets(&[&[], &[]]).differ());
+    }
+
+    #[test]
+    fn ranks_are_dense() {
+        assert_eq!(ranks(&[30, 10, 30, 20]), [2, 0, 2, 1]);
+    }
+}

@@ -57,7 +57,7 @@ pub(super) struct Scenario {
     /// Prefixes and their places, as entries of `networks.toml`.
     networks: BTreeMap<String, String>,
     default: Option<Location>,
-    pub(super) ask: Ask,
+    ask: Ask,
     nodata_on_empty: bool,
     steps: Vec<(String, Options)>,
 }
@@ -85,7 +85,7 @@ impl Default for Scenario {
 }
 
 /// The seed of the sticky hash in all scenarios.
-pub(super) const SEED: u64 = 7;
+const SEED: u64 = 7;
 const CLIENT: &str = "192.0.2.1";
 const RESOLVER: &str = "198.51.100.1";
 
