@@ -49,7 +49,7 @@ fn print_summary(report: &Report, warnings: usize) {
     for question in &report.questions {
         println!(
             "  {}: {}, {}, {} ms",
-            question.identity,
+            question.kind(),
             plural(question.outcomes as usize, "outcome"),
             octets(question.octets),
             question.time.as_millis()

@@ -18,6 +18,7 @@ mod questions;
 mod ranges;
 mod regions;
 mod special;
+pub mod text;
 pub mod table;
 pub mod world;
 
@@ -27,5 +28,6 @@ pub use mmdb::{Database, DatabaseError};
 pub use place::{Continent, Coordinates, Country, Georegion, Location, Subdivision};
 pub use questions::{Compiled, Questions};
 pub use special::special_purpose;
+pub use text::build_file;
 pub use table::{Found, Table};
 pub use world::{Place, Progress, Said, Source, World};

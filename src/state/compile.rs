@@ -75,6 +75,13 @@ pub struct Question {
     pub time: Duration,
 }
 
+impl Question {
+    /// The filter that asks; what it asks of follows in the identity, which may be long.
+    pub fn kind(&self) -> &str {
+        self.identity.split_whitespace().next().unwrap_or_default()
+    }
+}
+
 /// What is being worked on, and how far it has come, 0 to 1.
 pub type Progress<'p> = &'p dyn Fn(&str, f64);
 

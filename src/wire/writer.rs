@@ -200,7 +200,7 @@ impl<'w> Writer<'w> {
         let mut records = self.out[self.at..self.at + count * record_octets].chunks_exact_mut(record_octets);
         for group in groups {
             // Maps the turn onto the group's length without a division.
-            let first = (u64::from(turn) * group.len() as u64 >> 32) as usize;
+            let first = ((u64::from(turn) * group.len() as u64) >> 32) as usize;
             for (address, record) in group[first..].iter().chain(&group[..first]).zip(&mut records) {
                 record[..RECORD_HEAD_OCTETS].copy_from_slice(&head);
                 record[RECORD_HEAD_OCTETS..].copy_from_slice(address);
