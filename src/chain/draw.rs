@@ -95,8 +95,8 @@ fn minus_log2(draw: u64) -> u64 {
     let step = (normal >> 55 & 0xFF) as usize;
     let within = normal >> 23 & 0xFFFF_FFFF;
     let (low, high) = (LOG2[step], LOG2[step + 1]);
-    let fraction = low + ((high - low) * within >> 32);
-    (u64::from(zeros) + 1 << 32) - fraction
+    let fraction = low + (((high - low) * within) >> 32);
+    ((u64::from(zeros) + 1) << 32) - fraction
 }
 
 /// `log2(1 + step / 256)` in units of 2^-32.
@@ -111,7 +111,7 @@ const fn log2_table() -> [u64; 257] {
         let mut log = 0u64;
         let mut bit = 0;
         while bit < 32 {
-            x = x * x >> 63;
+            x = (x * x) >> 63;
             log <<= 1;
             if x >> 64 == 1 {
                 log |= 1;

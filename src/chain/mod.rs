@@ -26,7 +26,7 @@ pub use options::{OptionValue, Options, SpecError};
 pub use picks::{AnswerBits, Fenced, MAX_ANSWERS, Picks, PlacedBy, Shed};
 pub use trace::{Silent, Tracer};
 
-use crate::geo;
+use crate::geo::{self, Location};
 
 /// One step of a chain.
 pub trait Filter: Send + Sync {
@@ -46,6 +46,8 @@ pub struct Ask {
     pub source: u8,
     /// The packet's address: places a client that no database knows.
     pub resolver: IpAddr,
+    /// Where the client is, for the remarks of `explain` alone: filters ask their compiled tables.
+    pub place: Option<Location>,
     /// A number drawn for this query.
     pub random: u64,
     /// The record's salt for sticky filters: its name without its type.

@@ -6,10 +6,10 @@
 //!
 //! The same operations run in two ways. On a real query they do what they say. *In doubt* they keep a
 //! superset: the answers marked uncertain (a partial drain or an undecided split draws a coin about
-//! them) may be there or not, and an operation removes an answer only if it would be removed whatever
-//! the coins say. What is left are the answers some client inside the same geographic scope could get,
-//! so a coin mattered exactly when an answer it decides about is among them (DESIGN, decision 2). The
-//! filters do not know which of the two they run in.
+//! them) may be there or not. An operation removes an answer only if it would be removed whatever the
+//! coins say, and marks as uncertain what it would remove under some of them. What is left are the
+//! answers some client inside the same geographic scope could get, so a coin mattered when an answer it
+//! decides about is among them. The filters do not know which of the two they run in.
 
 /// Most answers one record may have. Indices fit a byte and the picks of a query fit two cache lines.
 pub const MAX_ANSWERS: usize = 256;
@@ -226,24 +226,31 @@ impl Picks {
             self.retain(keep);
         } else if self.len > 0 {
             self.bypassed = true;
+            if self.in_doubt && self.as_slice().iter().any(|&answer| keep(answer as usize)) {
+                self.doubt(|_, answer| !keep(answer));
+            }
         }
         !survives
+    }
+
+    /// In doubt: marks answers (by place and index) as ones that some world of coins removes.
+    fn doubt(&mut self, mut removed: impl FnMut(usize, usize) -> bool) {
+        for at in 0..self.len {
+            if removed(at, self.items[at] as usize) {
+                self.uncertain.insert(self.items[at]);
+            }
+        }
     }
 
     /// Load shedding: removes what is at its high mark and draws for what is between its marks
     /// (`draw` gives a number in 0..1 per answer). Stands aside when nothing would be left.
     #[inline]
     pub fn shed(&mut self, shed: impl Fn(usize) -> Shed, draw: impl Fn(usize) -> f64) {
-        let between = |answer: &u8| matches!(shed(*answer as usize), Shed::Maybe(_));
-        if self.as_slice().iter().any(between) {
+        if self.as_slice().iter().any(|&answer| matches!(shed(answer as usize), Shed::Maybe(_))) {
             self.random = true;
         }
         if self.in_doubt {
-            for at in 0..self.len {
-                if between(&self.items[at]) {
-                    self.uncertain.insert(self.items[at]);
-                }
-            }
+            self.doubt(|_, answer| matches!(shed(answer), Shed::Maybe(_)));
             self.retain_unless_empty(|answer| shed(answer) != Shed::Remove);
         } else {
             self.retain_unless_empty(|answer| match shed(answer) {
@@ -262,10 +269,11 @@ impl Picks {
         remove_untagged: bool,
         keep_all_if_empty: bool,
     ) {
-        let matched = self
-            .as_slice()
-            .iter()
-            .any(|&answer| fenced(answer as usize) == Fenced::Match && self.certain(answer));
+        let matches = |answer: &&u8| fenced(**answer as usize) == Fenced::Match;
+        let matched = self.as_slice().iter().filter(matches).any(|&answer| self.certain(answer));
+        if self.in_doubt && remove_untagged && self.as_slice().iter().any(|answer| matches(&answer)) {
+            self.doubt(|_, answer| fenced(answer) == Fenced::Untagged);
+        }
         let keep = |answer: usize| match fenced(answer) {
             Fenced::Match => true,
             Fenced::Untagged => !(remove_untagged && matched),
@@ -333,9 +341,16 @@ impl Picks {
 
     /// Keeps only the answers with the smallest key.
     pub fn keep_least(&mut self, key: impl Fn(usize) -> u32) {
-        let least = self.as_slice().iter().filter(|&&answer| self.certain(answer));
-        if let Some(least) = least.map(|&answer| key(answer as usize)).min() {
-            self.retain(|answer| key(answer) <= least);
+        let keys = |answer: &u8| key(*answer as usize);
+        let Some(least) = self.as_slice().iter().map(keys).min() else { return };
+        if self.in_doubt {
+            let certain = self.as_slice().iter().filter(|&&answer| self.certain(answer));
+            if let Some(bound) = certain.map(keys).min() {
+                self.retain(|answer| key(answer) <= bound);
+            }
+            self.doubt(|_, answer| key(answer) > least);
+        } else {
+            self.retain(|answer| key(answer) == least);
         }
     }
 
@@ -343,7 +358,11 @@ impl Picks {
     #[inline]
     pub fn truncate(&mut self, n: usize) {
         if self.in_doubt {
+            // Behind `n` others, or tied with what is: some world cuts it.
+            let safe = if self.len <= n { u32::MAX } else { self.ties[n] };
             self.len = self.end_of_certain(n);
+            let ties = self.ties;
+            self.doubt(|at, _| ties[at] >= safe);
         } else {
             self.len = self.len.min(n);
         }
@@ -352,12 +371,15 @@ impl Picks {
     /// Keeps the answers of the first answer's group, in order.
     pub fn keep_leading_group(&mut self, group: impl Fn(usize) -> u16) {
         let leading = if self.in_doubt { self.end_of_certain(1) } else { self.len.min(1) };
-        let (leaders, _) = self.items.split_at(leading);
         let mut groups = [0u16; MAX_ANSWERS];
-        for (slot, &answer) in groups.iter_mut().zip(leaders) {
+        for (slot, &answer) in groups.iter_mut().zip(&self.items[..leading]) {
             *slot = group(answer as usize);
         }
-        self.retain(|answer| groups[..leading].contains(&group(answer)));
+        let groups = &groups[..leading];
+        self.retain(|answer| groups.contains(&group(answer)));
+        if self.in_doubt && groups.iter().any(|other| *other != groups[0]) {
+            self.doubt(|_, _| true);
+        }
     }
 
     /// Where the `n`th answer that is certainly there stands, and what ties with it, ends.
@@ -367,6 +389,7 @@ impl Picks {
             certain += usize::from(self.certain(self.items[at]));
             if certain >= n {
                 let tie = self.ties[at];
+                // A tie can reach further than where the count was full.
                 return at + self.ties[at..self.len].iter().take_while(|&&t| t == tie).count();
             }
         }

@@ -8,10 +8,26 @@
 //!
 //! At load each source is walked once and folded; per query there is no decode and no allocation.
 
+mod catalogue;
+pub mod countries;
+mod distance;
+mod mmdb;
+mod networks;
 pub mod place;
+mod questions;
+mod ranges;
+mod regions;
+mod special;
+pub mod text;
 pub mod table;
 pub mod world;
 
-pub use place::{Coordinates, Country, Georegion, Location, Subdivision};
+pub use catalogue::Facts;
+pub use distance::distance_km;
+pub use mmdb::{Database, DatabaseError};
+pub use place::{Continent, Coordinates, Country, Georegion, Location, Subdivision};
+pub use questions::{Compiled, Questions};
+pub use special::special_purpose;
+pub use text::build_file;
 pub use table::{Found, Table};
-pub use world::{Questions, World};
+pub use world::{Place, Progress, Said, Source, World};

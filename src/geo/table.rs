@@ -1,32 +1,364 @@
 //! A prefix table of outcomes: one geo question, answered for every address at load.
+//!
+//! The table is a poptrie (Asai and Ohara, "Poptrie: A Compressed Trie with Population Count for Fast and
+//! Scalable Software IP Routing Table Lookup", SIGCOMM 2015): 16 bits choose in a flat array, then each
+//! node takes 6 bits. A node is two bit vectors of 64: which slots have a child, and at which slots a run
+//! of equal leaves begins; counting the bits below a slot gives its place in the array.
 
 use std::net::IpAddr;
+
+use super::ranges::Ranges;
 
 /// What a table says of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The outcome's number; its keys are [`Table::keys`]. None when no source knows the address.
     pub outcome: Option<u32>,
-    /// The length of the widest aligned prefix around the address that has this outcome throughout.
+    /// The length of the widest aligned prefix around the address that has this outcome throughout. 0 only
+    /// when both families have one single outcome: a scope of 0 is for everybody (RFC 7871, 7.3.1).
     pub prefix_len: u8,
 }
 
 /// See the module's head.
-pub struct Table {}
+pub struct Table {
+    v4: Trie,
+    v6: Trie,
+    keys: Vec<u16>,
+    width: usize,
+    outcomes: u32,
+    default_outcome: Option<u32>,
+}
 
 impl Table {
     /// Looks an address up.
-    pub fn lookup(&self, _address: IpAddr) -> Found {
-        unimplemented!()
+    #[inline]
+    pub fn lookup(&self, address: IpAddr) -> Found {
+        let leaf = match address {
+            IpAddr::V4(address) => {
+                let bits = u64::from(u32::from(address)) << 32;
+                self.v4.find((bits >> 48) as u16, |offset| (bits << offset >> 58) as u32)
+            }
+            IpAddr::V6(address) => {
+                let bits = u128::from(address);
+                self.v6.find((bits >> 112) as u16, |offset| (bits << offset >> 122) as u32)
+            }
+        };
+        Found { outcome: ((leaf & !LEAF) >> 8).checked_sub(1), prefix_len: leaf as u8 }
     }
 
     /// An outcome's keys: one per target of the question.
-    pub fn keys(&self, _outcome: u32) -> &[u16] {
-        unimplemented!()
+    #[inline]
+    pub fn keys(&self, outcome: u32) -> &[u16] {
+        &self.keys[outcome as usize * self.width..][..self.width]
     }
 
     /// The outcome of the configured default place, where there is one this question can use.
+    #[inline]
     pub fn default_outcome(&self) -> Option<u32> {
-        unimplemented!()
+        self.default_outcome
+    }
+
+    /// How many different outcomes there are.
+    pub fn outcomes(&self) -> u32 {
+        self.outcomes
+    }
+
+    /// Memory held, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.v4.bytes() + self.v6.bytes() + size_of_val(&self.keys[..])
+    }
+
+    /// From ranges of outcomes (numbered from 1; both families' addresses at the top of their 128 bits)
+    /// and the outcomes' keys, `width` each.
+    pub(super) fn build(
+        v4: &Ranges<u128>,
+        v6: &Ranges<u128>,
+        outcomes: Outcomes,
+        default_outcome: Option<u32>,
+    ) -> Table {
+        let one = v4.len() == 1 && v6.len() == 1 && v4.ids() == v6.ids();
+        let shortest = if one { 0 } else { 1 };
+        Table {
+            v4: Trie::build(v4, shortest),
+            v6: Trie::build(v6, shortest),
+            outcomes: outcomes.len,
+            width: outcomes.width,
+            keys: outcomes.keys,
+            default_outcome,
+        }
+    }
+}
+
+/// The most outcomes a leaf has room for. The loader refuses more distinct places than this, so no
+/// question can have more outcomes.
+pub(super) const MAX_OUTCOMES: usize = (1 << 23) - 2;
+
+/// The keys of all outcomes, in order.
+#[derive(Default)]
+pub(super) struct Outcomes {
+    /// `len` times `width` keys.
+    pub keys: Vec<u16>,
+    /// How many keys an outcome has.
+    pub width: usize,
+    /// How many outcomes there are.
+    pub len: u32,
+}
+
+/// In a slot of the flat array: the rest is a leaf, not a node's place. A leaf is its outcome's number
+/// (0 for unknown) and, in the low byte, the prefix length.
+const LEAF: u32 = 1 << 31;
+
+const DIRECT_BITS: u32 = 16;
+const STRIDE_BITS: u32 = 6;
+
+struct Trie {
+    /// An array and not a slice: 16 bits cannot miss it, so the compiler drops the check.
+    direct: Box<[u32; 1 << DIRECT_BITS]>,
+    nodes: Vec<Node>,
+    leaves: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Node {
+    /// Slots that have a child.
+    children: u64,
+    /// Leaf slots where a run begins; a run goes on over slots that have a child.
+    runs: u64,
+    first_child: u32,
+    first_leaf: u32,
+}
+
+impl Trie {
+    /// `chunk` gives the 6 bits from an offset on, padded with zeros behind the address.
+    #[inline]
+    fn find(&self, top: u16, chunk: impl Fn(u32) -> u32) -> u32 {
+        let slot = self.direct[usize::from(top)];
+        if slot & LEAF != 0 {
+            return slot;
+        }
+        let mut node = &self.nodes[slot as usize];
+        let mut offset = DIRECT_BITS;
+        loop {
+            let slot = chunk(offset);
+            let up_to_slot = u64::MAX >> (63 - slot);
+            if node.children >> slot & 1 == 0 {
+                return self.leaves[(node.first_leaf + (node.runs & up_to_slot).count_ones()) as usize - 1];
+            }
+            node = &self.nodes[(node.first_child + (node.children & up_to_slot).count_ones()) as usize - 1];
+            offset += STRIDE_BITS;
+        }
+    }
+
+    fn build(ranges: &Ranges<u128>, shortest: u8) -> Trie {
+        let mut slots = Slots { ranges, shortest, cursor: 0 };
+        let mut direct = vec![0; 1 << DIRECT_BITS];
+        let mut nodes: Vec<Node> = Vec::new();
+        let mut leaves = Vec::new();
+        // Nodes made but not filled yet: number, first address, offset, and where its ranges begin.
+        let mut pending = Vec::new();
+        for (slot, start) in direct.iter_mut().zip((0u128..).map(|top| top << 112)) {
+            *slot = match slots.leaf(start, DIRECT_BITS) {
+                Some(leaf) => LEAF | leaf,
+                None => {
+                    pending.push((nodes.len(), start, DIRECT_BITS, slots.cursor));
+                    nodes.push(Node::default());
+                    (nodes.len() - 1) as u32
+                }
+            };
+        }
+        while let Some((number, first, offset, cursor)) = pending.pop() {
+            slots.cursor = cursor;
+            let mut node =
+                Node { first_child: nodes.len() as u32, first_leaf: leaves.len() as u32, ..Node::default() };
+            for slot in 0..1 << STRIDE_BITS {
+                let start = first | ((slot as u128) << (128 - STRIDE_BITS) >> offset);
+                match slots.leaf(start, offset + STRIDE_BITS) {
+                    Some(leaf) => {
+                        if node.runs == 0 || leaves.last() != Some(&leaf) {
+                            node.runs |= 1 << slot;
+                            leaves.push(leaf);
+                        }
+                    }
+                    None => {
+                        node.children |= 1 << slot;
+                        pending.push((nodes.len(), start, offset + STRIDE_BITS, slots.cursor));
+                        nodes.push(Node::default());
+                    }
+                }
+            }
+            nodes[number] = node;
+        }
+        nodes.shrink_to_fit();
+        leaves.shrink_to_fit();
+        let direct = direct.into_boxed_slice().try_into().expect("as many slots as were made");
+        Trie { direct, nodes, leaves }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(&self.direct[..]) + size_of_val(&self.nodes[..]) + size_of_val(&self.leaves[..])
+    }
+}
+
+/// The ranges as slots are asked about, from the lowest up.
+struct Slots<'r> {
+    ranges: &'r Ranges<u128>,
+    shortest: u8,
+    /// The range that holds the first address of the slot asked about last.
+    cursor: usize,
+}
+
+impl Slots<'_> {
+    /// The leaf of the slot of `length` bits from `start` on; none when it has more than one outcome.
+    fn leaf(&mut self, start: u128, length: u32) -> Option<u32> {
+        let starts = self.ranges.starts();
+        while starts.get(self.cursor + 1).is_some_and(|&next| next <= start) {
+            self.cursor += 1;
+        }
+        let last = start | u128::MAX.checked_shr(length).unwrap_or(0);
+        let above = starts.get(self.cursor + 1).copied();
+        if above.is_some_and(|above| above <= last) {
+            return None;
+        }
+        // A block around the slot stays inside the range while it reaches neither the address below the
+        // range nor the one above it: it must be longer than what the slot shares with either. Every
+        // address of the slot shares the same bits with an address outside it, so this is exact for all.
+        let below = starts[self.cursor].checked_sub(1);
+        let shared =
+            |outside: Option<u128>| outside.map_or(0, |outside| (start ^ outside).leading_zeros() as u8 + 1);
+        let length = shared(below).max(shared(above)).max(self.shortest);
+        Some(self.ranges.ids()[self.cursor] << 8 | u32::from(length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use ipnet::IpNet;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Networks and their outcomes; a later and shorter one never hides an earlier and longer one.
+    fn table(networks: &[(IpNet, u32)]) -> (Table, Ranges<u128>, Ranges<u128>) {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for &(network, id) in networks {
+            match network {
+                IpNet::V4(network) => {
+                    let first = u128::from(u32::from(network.network())) << 96;
+                    v4.push((
+                        first,
+                        first | u128::MAX.checked_shr(network.prefix_len().into()).unwrap_or(0),
+                        id,
+                    ));
+                }
+                IpNet::V6(network) => v6.push((network.network().into(), network.broadcast().into(), id)),
+            }
+        }
+        let unique = |mut list: Vec<(u128, u128, u32)>| {
+            list.sort();
+            list.dedup_by_key(|&mut (first, last, _)| (first, last));
+            Ranges::from_nested(list)
+        };
+        let (v4, v6) = (unique(v4), unique(v6));
+        let keys = Outcomes { keys: (0..8).collect(), width: 1, len: 8 };
+        (Table::build(&v4, &v6, keys, None), v4, v6)
+    }
+
+    fn block(address: IpAddr, length: u8) -> (u128, u128) {
+        let (bits, unused) = match address {
+            IpAddr::V4(address) => (u128::from(u32::from(address)) << 96, 32),
+            IpAddr::V6(address) => (u128::from(address), 128),
+        };
+        assert!(length <= unused, "{address}/{length}");
+        let rest = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+        (bits & !rest, bits | rest)
+    }
+
+    fn uniform(ranges: &Ranges<u128>, (first, last): (u128, u128)) -> bool {
+        let range = |address| ranges.starts().partition_point(|&start| start <= address);
+        range(first) == range(last)
+    }
+
+    fn check(table: &Table, ranges: &Ranges<u128>, other: &Ranges<u128>, address: IpAddr) {
+        let found = table.lookup(address);
+        let at = block(address, if address.is_ipv4() { 32 } else { 128 }).0;
+        assert_eq!(found.outcome, ranges.find(at).checked_sub(1), "{address}");
+        assert!(
+            uniform(ranges, block(address, found.prefix_len)),
+            "{address}/{} is too wide",
+            found.prefix_len
+        );
+        match found.prefix_len {
+            0 => assert!(ranges.len() == 1 && ranges == other),
+            1 if ranges.len() == 1 => assert!(ranges != other),
+            length => {
+                assert!(!uniform(ranges, block(address, length - 1)), "{address}/{length} is too narrow")
+            }
+        }
+    }
+
+    fn network() -> impl Strategy<Value = IpNet> {
+        // Few top bits, so that networks nest and touch; any length, so that every stride is crossed.
+        let v4 = (any::<u32>(), 0..=32u8, any::<bool>()).prop_map(|(bits, length, near)| {
+            let bits = if near { 0x0a0a_0a0a ^ (bits & 0x0003_0307) } else { bits };
+            IpNet::new(Ipv4Addr::from(bits).into(), length).unwrap().trunc()
+        });
+        let v6 = (any::<u128>(), 0..=128u8, any::<bool>()).prop_map(|(bits, length, near)| {
+            let near_bits = 0x2001_0db8_0a0a_0a0a_0a0a_0a0a_0a0a_0a0a
+                ^ (bits & 0x0001_0003_0000_0307_0000_0000_0000_000f);
+            IpNet::new(Ipv6Addr::from(if near { near_bits } else { bits }).into(), length).unwrap().trunc()
+        });
+        prop_oneof![v4, v6]
+    }
+
+    proptest! {
+        #[test]
+        fn every_address_has_its_outcome_and_its_widest_prefix(
+            networks in prop::collection::vec((network(), 0..4u32), 0..40),
+            random in prop::collection::vec(network(), 20),
+        ) {
+            let (table, v4, v6) = table(&networks);
+            let edges = networks.iter().map(|(network, _)| *network).chain(random).flat_map(|network| {
+                let beside = |address: IpAddr, up: bool| match address {
+                    IpAddr::V4(a) => { let a = u32::from(a); Ipv4Addr::from(if up { a.wrapping_add(1) } else { a.wrapping_sub(1) }).into() }
+                    IpAddr::V6(a) => { let a = u128::from(a); Ipv6Addr::from(if up { a.wrapping_add(1) } else { a.wrapping_sub(1) }).into() }
+                };
+                [network.network(), network.broadcast(), beside(network.network(), false), beside(network.broadcast(), true)]
+            });
+            for address in edges {
+                let (ranges, other) = if address.is_ipv4() { (&v4, &v6) } else { (&v6, &v4) };
+                check(&table, ranges, other, address);
+            }
+        }
+    }
+
+    #[test]
+    fn length_0_is_for_one_single_outcome() {
+        let check = |networks: &[(&str, u32)], v4: u8, v6: u8| {
+            let networks: Vec<_> =
+                networks.iter().map(|(network, id)| (network.parse().unwrap(), *id)).collect();
+            let (table, ..) = table(&networks);
+            assert_eq!(table.lookup("192.0.2.1".parse().unwrap()).prefix_len, v4, "{networks:?}");
+            assert_eq!(table.lookup("2001:db8::1".parse().unwrap()).prefix_len, v6, "{networks:?}");
+        };
+        check(&[], 0, 0);
+        check(&[("0.0.0.0/0", 1), ("::/0", 1)], 0, 0);
+        check(&[("0.0.0.0/0", 1), ("::/0", 2)], 1, 1);
+        check(&[("0.0.0.0/0", 1)], 1, 1);
+        check(&[("192.0.2.0/24", 1)], 24, 1);
+        check(&[("192.0.2.0/25", 1), ("192.0.2.128/25", 1)], 24, 1);
+        check(&[("2001:db8::1/128", 1)], 1, 128);
+        check(&[("192.0.2.1/32", 1)], 32, 1);
+    }
+
+    #[test]
+    fn keys_belong_to_their_outcome() {
+        let keys = Outcomes { keys: vec![1, 2, 3, 4], width: 2, len: 2 };
+        let table = Table::build(&Ranges::whole(2), &Ranges::whole(1), keys, Some(1));
+        let found = table.lookup("192.0.2.1".parse().unwrap());
+        assert_eq!(table.keys(found.outcome.unwrap()), [3, 4]);
+        assert_eq!((table.default_outcome(), table.outcomes()), (Some(1), 2));
+        assert!(table.bytes() > 2 * 4 * 65536);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::ZoneRecord;
 use super::types::CNAME;
 use super::view::{Found, Views};
-use crate::state::problem::Problem;
+use crate::files::Problem;
 use crate::wire::Name;
 
 /// How many CNAMEs a chain may have before we warn. No RFC has a number; resolvers give up somewhere

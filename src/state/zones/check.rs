@@ -6,7 +6,7 @@ use super::aliases;
 use super::types::{A, AAAA, CNAME, DS, MX, NS, SOA, SRV, type_name};
 use super::view::{Found, View, Views};
 use super::{ZoneRecord, ZoneText};
-use crate::state::problem::Problem;
+use crate::files::Problem;
 use crate::wire::Name;
 
 /// Checks all zones, each by itself and together. `is_steered` says which names have addresses that do

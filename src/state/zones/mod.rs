@@ -32,7 +32,7 @@ pub use check::check_zones;
 pub use read::{read_zone, read_zone_text};
 pub use types::type_name;
 
-use super::problem::Problem;
+use crate::files::Problem;
 use crate::wire::Name;
 
 /// A record as its file has it, ready to be rendered.

@@ -10,7 +10,7 @@ use super::rdata::{self, Fault, read_name, read_time, shown};
 use super::settle::settle;
 use super::types::{SOA, refusal, type_code, type_name};
 use super::{Progress, ZoneRecord, ZoneText};
-use crate::state::problem::{Problem, Severity};
+use crate::files::{Problem, Severity};
 use crate::wire::Name;
 
 /// How deep files may include each other. A zone that needs more is hardly one a person keeps.

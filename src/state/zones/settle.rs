@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::ZoneRecord;
 use super::rdata::canonical;
-use crate::state::problem::Problem;
+use crate::files::Problem;
 use crate::wire::Name;
 
 /// Gives every RRset its lowest TTL and drops records that say the same twice; each with a warning.

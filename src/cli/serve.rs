@@ -1,0 +1,238 @@
+//! `rhumb serve`: composes the rooms.
+//!
+//! ```text
+//! read, compile -> bind -> start -> wait (signals, changed files) -> stop
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use tracing::{error, info, warn};
+
+use super::progress::Progress;
+use super::{print_problems, read_config};
+use crate::config::{Config, Log};
+use crate::engine::{Stats, Totals, Worker};
+use crate::files::Severity;
+use crate::listeners::{self, Answer};
+use crate::state::watch::Watcher;
+use crate::state::{Loaded, Publisher, load};
+
+/// How long files must rest before they are read: editors and `geoipupdate` write in several steps.
+const FILES_REST: Duration = Duration::from_millis(300);
+
+/// What wakes the serving process.
+enum Event {
+    FilesChanged,
+    Signal(i32),
+}
+
+/// Serves until a signal says stop.
+pub fn run(config_file: &Path) -> anyhow::Result<()> {
+    let config = read_config(config_file)?;
+    start_log(&config.log)?;
+    let progress = Progress::new();
+    let loaded = load(&config, 1, &|step, share| progress.report(step, share));
+    drop(progress);
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            print_problems(&problems);
+            bail!("nothing is served; `rhumb check` repeats the list above");
+        }
+    };
+    log_loaded(&loaded);
+
+    // Bind, start, wait, stop.
+    let bound = match listeners::bind(&config.listen) {
+        Ok(bound) => bound,
+        Err(errors) => {
+            for error in &errors {
+                eprintln!("rhumb: {error}");
+            }
+            bail!("not every address could be bound");
+        }
+    };
+    for warning in bound.warnings() {
+        warn!("{warning}");
+    }
+    let addresses: Vec<String> = bound.local_addresses().map(|address| address.to_string()).collect();
+    if addresses.is_empty() {
+        bail!(
+            "there is no address to serve on; write one into listen.addresses of {}",
+            config_file.display()
+        );
+    }
+    let (events, wake) = channel();
+    let watcher = watch_files(&events)?;
+    watch_signals(events)?;
+    let mut server = Server {
+        config,
+        revision: 1,
+        publisher: Publisher::new(loaded.snapshot),
+        watcher,
+        stats: Arc::default(),
+        files: loaded.files,
+    };
+    server.watch();
+    let running = bound.start(server.worker_maker()).context("cannot start to serve")?;
+    info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
+    server.wait(&wake);
+    running.stop();
+    info!(counters = %server.counters(), "stopped");
+    Ok(())
+}
+
+/// A process that serves.
+struct Server {
+    config: Config,
+    revision: u64,
+    publisher: Publisher,
+    watcher: Option<Watcher>,
+    stats: Arc<Mutex<Vec<Arc<Stats>>>>,
+    files: Vec<PathBuf>,
+}
+
+impl Server {
+    fn worker_maker(&self) -> impl Fn(usize, crate::engine::Transport) -> Worker + Clone + Send + 'static {
+        let (current, stats) = (self.publisher.current(), self.stats.clone());
+        move |_, _| {
+            let counters = Arc::new(Stats::default());
+            stats.lock().expect("nobody panics while holding it").push(counters.clone());
+            // Each worker starts its random numbers from another place.
+            Worker::new(current.clone(), counters, fastrand::u64(..))
+        }
+    }
+
+    fn wait(&mut self, wake: &Receiver<Event>) {
+        let every = Duration::from_secs(self.config.log.counters_every_s);
+        let mut reload_at: Option<Instant> = None;
+        let mut counters_at = (!every.is_zero()).then(|| Instant::now() + every);
+        loop {
+            let now = Instant::now();
+            let due = reload_at.into_iter().chain(counters_at).min();
+            let wait = due.map_or(Duration::from_secs(60), |due| due.saturating_duration_since(now));
+            match wake.recv_timeout(wait) {
+                Ok(Event::FilesChanged) => reload_at = Some(Instant::now() + FILES_REST),
+                Ok(Event::Signal(SIGHUP)) => reload_at = Some(Instant::now()),
+                Ok(Event::Signal(SIGUSR1)) => info!(counters = %self.counters(), "asked for counters"),
+                Ok(Event::Signal(_)) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = Instant::now();
+            if reload_at.is_some_and(|at| at <= now) {
+                reload_at = None;
+                self.reload();
+            }
+            if counters_at.is_some_and(|at| at <= now) {
+                counters_at = Some(now + every);
+                info!(counters = %self.counters(), "counters");
+            }
+            self.publisher.free_retired();
+        }
+    }
+
+    /// Compiles the files aside and swaps; what does not compile changes nothing.
+    fn reload(&mut self) {
+        let read = Config::read(&self.config.file)
+            .and_then(|config| Ok((load(&config, self.revision + 1, &|_, _| {})?, config)));
+        match read {
+            Ok((loaded, config)) => {
+                if config.listen != self.config.listen {
+                    warn!("what is under [listen] has changed; it takes a restart");
+                }
+                self.revision += 1;
+                log_loaded(&loaded);
+                self.publisher.publish(loaded.snapshot);
+                self.files = loaded.files;
+                self.config = config;
+            }
+            Err(problems) => {
+                for problem in problems.iter().filter(|problem| problem.severity == Severity::Error) {
+                    error!("{problem}");
+                }
+                error!(revision = self.revision, "the change is not served; the old state keeps serving");
+            }
+        }
+        self.watch();
+    }
+
+    fn watch(&mut self) {
+        let folders = [&self.config.zones, &self.config.filter_chains].map(PathBuf::clone);
+        if let Some(watcher) = &mut self.watcher {
+            watcher.watch(&self.files, &folders);
+        }
+    }
+
+    fn counters(&self) -> String {
+        let mut totals = Totals::default();
+        for stats in self.stats.lock().expect("nobody panics while holding it").iter() {
+            totals.add(stats);
+        }
+        serde_json::to_string(&totals).expect("numbers are JSON")
+    }
+}
+
+impl Answer for Worker {
+    #[inline]
+    fn answer(&mut self, query: &[u8], peer: crate::engine::Peer, out: &mut [u8]) -> crate::engine::Reply {
+        Worker::answer(self, query, peer, out)
+    }
+}
+
+fn log_loaded(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
+    let report = &loaded.report;
+    info!(
+        revision = loaded.snapshot.revision,
+        zones = report.zones,
+        static_records = report.static_records,
+        steered_records = report.steered_records,
+        questions = report.questions.len(),
+        ms = report.total_time.as_millis() as u64,
+        "loaded"
+    );
+}
+
+fn watch_files(events: &Sender<Event>) -> anyhow::Result<Option<Watcher>> {
+    let events = events.clone();
+    let watcher = Watcher::new(move || {
+        // The receiver is gone only when the process is stopping.
+        let _ = events.send(Event::FilesChanged);
+    });
+    Ok(watcher
+        .inspect_err(|error| warn!("changed files will not be noticed, send SIGHUP instead: {error}"))
+        .ok())
+}
+
+fn watch_signals(events: Sender<Event>) -> anyhow::Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGUSR1]).context("cannot take signals")?;
+    let take = move || {
+        for signal in signals.forever() {
+            if events.send(Event::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(take).context("cannot start a thread")?;
+    Ok(())
+}
+
+fn start_log(log: &Log) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&log.level)?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if log.json {
+        subscriber.json().flatten_event(true).try_init()
+    } else {
+        let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        subscriber.with_ansi(colours).with_target(false).try_init()
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+}

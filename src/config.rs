@@ -1,0 +1,254 @@
+//! `rhumb.toml`: a tree of plain structs, one per room, handed down.
+//!
+//! Paths in the file are relative to the folder it stands in. Everything has a default; the file as it
+//! comes with the project names them all.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::files::{At, Document, Fields, Problem};
+use crate::geo::{Coordinates, Country, Location, Subdivision, countries};
+use crate::listeners::{
+    Limit, Listen, ListenerConfig, TCP_CONNECTIONS, TCP_CONNECTIONS_PER_CLIENT, TCP_IDLE_TIMEOUT_MS,
+    TCP_WRITE_TIMEOUT_MS, UDP_BATCH_DATAGRAMS, UDP_RECEIVE_BUFFER_BYTES, UDP_THREADS,
+};
+
+/// Octets of the largest UDP response. 1232 fits the smallest IPv6 MTU without fragments (DNS flag day
+/// 2020); 512 is what every client takes (RFC 1035 section 4.2.1); 4096 is past what any path carries whole.
+pub const UDP_RESPONSE_OCTETS: Limit<u16> = Limit { default: 1232, least: 512, most: 4096 };
+/// Seconds between two log lines with the counters; 0 is off.
+pub const LOG_COUNTERS_EVERY_S: Limit<u64> = Limit { default: 0, least: 0, most: 86_400 };
+
+/// Everything `rhumb.toml` says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The file itself.
+    pub file: PathBuf,
+    /// The sockets.
+    pub listen: ListenerConfig,
+    /// Octets of the largest UDP response.
+    pub udp_response_octets_max: u16,
+    /// How the server presents itself.
+    pub identity: Identity,
+    /// The folder of the zones.
+    pub zones: PathBuf,
+    /// The folder of the PoPs, pools and steered records.
+    pub filter_chains: PathBuf,
+    /// The seed of the sticky hash: the same on every node, forever (DESIGN, decision 8).
+    pub sticky_seed: u64,
+    /// Where places come from.
+    pub geo: Geo,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// How the server presents itself; what is not written is hidden.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Identity {
+    /// NSID and `id.server`.
+    pub id: String,
+    /// `version.bind` and `version.server`.
+    pub version: String,
+}
+
+/// Where places come from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Geo {
+    /// Networks the operator names: the first source.
+    pub networks: Option<PathBuf>,
+    /// MaxMind DB files, in the order they are asked.
+    pub databases: Vec<PathBuf>,
+    /// Where a client is taken to be whom neither its own nor its resolver's address places.
+    pub default_place: Option<Location>,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Log {
+    /// JSON lines instead of text.
+    pub json: bool,
+    /// A level, or a filter as `tracing-subscriber` reads it.
+    pub level: String,
+    /// Seconds between two lines with the counters; 0 is off.
+    pub counters_every_s: u64,
+}
+
+impl Config {
+    /// Reads a file; every mistake at once.
+    pub fn read(file: &Path) -> Result<Config, Vec<Problem>> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            vec![Problem::error(
+                file,
+                None,
+                format!("cannot be read: {error}; name another file with --config"),
+            )]
+        })?;
+        Config::parse(file, &text)
+    }
+
+    /// Reads a file's text. The file is named in problems, and its folder is where paths begin.
+    pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<Problem>> {
+        let document = Document::new(file, text);
+        let config = document.read().map(|root| read_root(file, root));
+        let problems = document.into_problems();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems),
+        }
+    }
+}
+
+fn read_root(file: &Path, mut root: Fields) -> Config {
+    let (listen, udp_response_octets_max) = read_listen(root.table("listen"));
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let path = |fields: &mut Fields, name| fields.text(name).map(|path| folder.join(path.value));
+    let config = Config {
+        file: file.to_path_buf(),
+        zones: path(&mut root, "zones").unwrap_or_else(|| folder.join("zones")),
+        filter_chains: path(&mut root, "filter_chains").unwrap_or_else(|| folder.join("filter-chains")),
+        sticky_seed: root.integer_in("sticky_seed", 0, i64::MAX).map_or(0, |seed| seed.value as u64),
+        listen,
+        udp_response_octets_max,
+        identity: root.table("identity").map(read_identity).unwrap_or_default(),
+        geo: match root.table("geo") {
+            Some(mut geo) => {
+                geo.object = "geo".into();
+                let networks = path(&mut geo, "networks");
+                let databases = geo.texts("databases");
+                let databases = databases.into_iter().map(|path| folder.join(path.value)).collect();
+                let default_place = geo.table("default_place").and_then(read_place);
+                geo.finish();
+                Geo { networks, databases, default_place }
+            }
+            None => Geo::default(),
+        },
+        log: read_log(root.table("log")),
+    };
+    root.finish();
+    config
+}
+
+/// A whole number inside its limit; its default where the table or the field is not written.
+fn limited<T>(fields: &mut Option<Fields>, name: &'static str, limit: Limit<T>) -> T
+where
+    T: Copy + TryInto<i64> + TryFrom<i64>,
+{
+    let bound = |bound: T| bound.try_into().unwrap_or(i64::MAX);
+    let written = fields.as_mut().and_then(|f| f.integer_in(name, bound(limit.least), bound(limit.most)));
+    written.and_then(|number| T::try_from(number.value).ok()).unwrap_or(limit.default)
+}
+
+fn read_listen(mut fields: Option<Fields>) -> (ListenerConfig, u16) {
+    let mut config = ListenerConfig::default();
+    if let Some(fields) = &mut fields {
+        fields.object = "listen".into();
+        let written = fields.parsed_list::<SocketAddr>("addresses");
+        if !written.is_empty() {
+            let listen = |address: At<SocketAddr>| Listen { address: address.value, written: true };
+            config.listen = written.into_iter().map(listen).collect();
+        }
+        config.udp.pin = fields.flag("pin_threads").is_some_and(|flag| flag.value);
+    }
+    let cores = config.udp.threads;
+    config.udp.threads = limited(&mut fields, "udp_threads", Limit { default: cores, ..UDP_THREADS });
+    config.udp.batch = limited(&mut fields, "udp_batch", UDP_BATCH_DATAGRAMS);
+    config.udp.receive_buffer_bytes =
+        limited(&mut fields, "udp_receive_buffer_bytes", UDP_RECEIVE_BUFFER_BYTES);
+    config.tcp.connections = limited(&mut fields, "tcp_connections", TCP_CONNECTIONS);
+    config.tcp.connections_per_client =
+        limited(&mut fields, "tcp_connections_per_client", TCP_CONNECTIONS_PER_CLIENT);
+    let ms = Duration::from_millis;
+    config.tcp.idle_timeout = ms(limited(&mut fields, "tcp_idle_timeout_ms", TCP_IDLE_TIMEOUT_MS));
+    config.tcp.write_timeout = ms(limited(&mut fields, "tcp_write_timeout_ms", TCP_WRITE_TIMEOUT_MS));
+    let octets = limited(&mut fields, "udp_response_octets_max", UDP_RESPONSE_OCTETS);
+    if let Some(fields) = fields {
+        fields.finish();
+    }
+    (config, octets)
+}
+
+fn read_identity(mut fields: Fields) -> Identity {
+    fields.object = "identity".into();
+    let mut read = |name| {
+        let text = fields.text(name)?;
+        // One TXT string carries it (RFC 1035 section 3.3.14).
+        if text.value.len() > 255 {
+            fields.error(name, text.line, format!("{} octets; write at most 255", text.value.len()));
+        }
+        Some(text.value)
+    };
+    let identity =
+        Identity { id: read("id").unwrap_or_default(), version: read("version").unwrap_or_default() };
+    fields.finish();
+    identity
+}
+
+/// A place as the operator writes one: a country, and what is known beyond it.
+fn read_place(mut fields: Fields) -> Option<Location> {
+    fields.object = "geo default_place".into();
+    fields.require(&["country"]);
+    let country = fields.parsed::<Country>("country").filter(|country| {
+        let known = countries::is_known(country.value);
+        if !known {
+            fields.error(
+                "country",
+                country.line,
+                format!("`{}` is no assigned ISO 3166-1 code", country.value),
+            );
+        }
+        known
+    });
+    let subdivision = fields.parsed::<Subdivision>("subdivision");
+    let coordinates = read_coordinates(&mut fields);
+    fields.finish();
+    Some(Location {
+        country: country?.value,
+        continent: countries::continent(country?.value),
+        subdivision: subdivision.map(|subdivision| subdivision.value),
+        coordinates,
+    })
+}
+
+/// `latitude` and `longitude`, both or none.
+pub fn read_coordinates(fields: &mut Fields) -> Option<Coordinates> {
+    let latitude = fields.float_in("latitude", -90.0, 90.0);
+    let longitude = fields.float_in("longitude", -180.0, 180.0);
+    match (latitude, longitude) {
+        (Some(latitude), Some(longitude)) => {
+            Some(Coordinates { latitude: latitude.value, longitude: longitude.value })
+        }
+        (Some(alone), None) => {
+            fields.error("longitude", alone.line, "missing beside `latitude`; write both or none");
+            None
+        }
+        (None, Some(alone)) => {
+            fields.error("latitude", alone.line, "missing beside `longitude`; write both or none");
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+fn read_log(mut fields: Option<Fields>) -> Log {
+    let counters_every_s = limited(&mut fields, "counters_every_s", LOG_COUNTERS_EVERY_S);
+    let Some(mut fields) = fields else { return Log { level: "info".into(), ..Log::default() } };
+    fields.object = "log".into();
+    let format = fields.text("format");
+    if let Some(format) = format.as_ref().filter(|format| !["text", "json"].contains(&format.value.as_str()))
+    {
+        fields.error("format", format.line, format!("`{}` is unknown; write text or json", format.value));
+    }
+    let level = fields.text("level");
+    if let Some(level) = &level
+        && let Err(error) = level.value.parse::<tracing_subscriber::filter::EnvFilter>()
+    {
+        fields.error("level", level.line, format!("{error}; write error, warn, info, debug or trace"));
+    }
+    fields.finish();
+    Log {
+        json: format.is_some_and(|format| format.value == "json"),
+        level: level.map_or_else(|| "info".into(), |level| level.value),
+        counters_every_s,
+    }
+}

@@ -1,0 +1,379 @@
+//! How a query is answered, and why: the serving walk with a tracer, in words.
+//!
+//! The steps come from the same chain over the same picks, the answer from [`Worker::answer`] itself with
+//! the same random number, so that what is explained is what would be sent.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use hickory_proto::op::{Edns, Message, OpCode, Query};
+use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
+use hickory_proto::rr::{DNSClass, RecordType};
+use serde::Serialize;
+
+use super::steering::{Family, Live, Record, Rung, Scratch, Steering, steer};
+use super::zones::Found;
+use super::{Peer, Reply, Snapshot, Stats, Transport, Worker};
+use crate::chain::trace::{Recorder, Step};
+use crate::chain::{Ask, PlacedBy};
+use crate::geo::World;
+use crate::wire::{Name, Qname, record_type};
+
+/// What to explain.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The name asked for.
+    pub name: Name,
+    /// The type asked for.
+    pub qtype: RecordType,
+    /// The client's network, as ECS gives it; none for a query without.
+    pub client: Option<(IpAddr, u8)>,
+    /// The packet's address.
+    pub resolver: IpAddr,
+    /// Starts the random numbers: the same seed draws the same.
+    pub seed: u64,
+}
+
+/// An explained query.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The name and type.
+    pub question: String,
+    /// The client's network, where one was given.
+    pub client: Option<String>,
+    /// The packet's address.
+    pub resolver: String,
+    /// What the name is to us.
+    pub found: String,
+    /// How a steered record came to its answer.
+    pub steered: Option<SteeredWalk>,
+    /// The response code.
+    pub rcode: String,
+    /// The ECS scope answered, where a subnet was given.
+    pub scope: Option<u8>,
+    /// Who made the scope as narrow as it is.
+    pub scope_by: String,
+    /// The records of the answer section, as text.
+    pub answer: Vec<String>,
+    /// The records of the authority section, as text.
+    pub authority: Vec<String>,
+}
+
+/// The walk of a steered record.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SteeredWalk {
+    /// Where the client is, and who says so.
+    pub client_place: String,
+    /// Where the resolver is, and who says so.
+    pub resolver_place: String,
+    /// Which of them placed the client for the chain's geographic filters.
+    pub placed_by: String,
+    /// How far the ladder of last resort was climbed.
+    pub rung: String,
+    /// Answers that drains and splits left out, and why.
+    pub left_out: Vec<Remark>,
+    /// The chain.
+    pub steps: Vec<ExplainedStep>,
+    /// What is left, in order.
+    pub picks: Vec<String>,
+}
+
+/// A filter at work.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExplainedStep {
+    /// Its name.
+    pub filter: String,
+    /// The answers after it, in order.
+    pub kept: Vec<Remark>,
+    /// The answers it removed.
+    pub dropped: Vec<Remark>,
+    /// Whether it changed the order of what it kept.
+    pub reordered: bool,
+    /// Whether it stood aside because nothing would have been left.
+    pub bypassed: bool,
+    /// The scope after it, in bits, where it narrowed it.
+    pub narrowed_to: Option<u8>,
+}
+
+/// An answer, and what there is to say of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Remark {
+    /// The answer's name.
+    pub answer: String,
+    /// Why; may be empty.
+    pub why: String,
+}
+
+/// Explains a query.
+pub fn explain(snapshot: &Arc<ArcSwap<Snapshot>>, world: &World, question: &Question) -> Explanation {
+    let current = snapshot.load();
+    let mut explanation = Explanation {
+        question: format!("{} {}", question.name, question.qtype),
+        client: question.client.map(|(address, source)| format!("{address}/{source}")),
+        resolver: question.resolver.to_string(),
+        found: String::new(),
+        steered: None,
+        rcode: String::new(),
+        scope: None,
+        scope_by: "nothing looked at the client's address".into(),
+        answer: Vec::new(),
+        authority: Vec::new(),
+    };
+    let qtype = u16::from(question.qtype);
+    let steered = find(&current, &question.name, qtype, &mut explanation.found);
+    if let Some((record, family)) = steered {
+        let (walk, scope_by) = walk(&current, world, record, family, question);
+        explanation.steered = Some(walk);
+        explanation.scope_by = scope_by;
+    }
+    ask(snapshot, question, &mut explanation);
+    explanation
+}
+
+/// What the name is to us, in words; the steered record and family that answer.
+fn find<'s>(
+    snapshot: &'s Snapshot,
+    name: &Name,
+    qtype: u16,
+    found: &mut String,
+) -> Option<(&'s Record, Family)> {
+    let called = |wire: &[u8]| Name::from_wire(wire).map_or_else(|_| String::new(), |name| name.to_string());
+    match snapshot.zones.find(&Qname::from(name), qtype == record_type::DS) {
+        Found::NoZone => *found = "in no zone of ours".into(),
+        Found::Delegated(cut) => *found = format!("delegated at {}", called(cut.name())),
+        Found::NoName(node) => *found = format!("no such name in zone {}", called(node.apex())),
+        Found::Name(node) => {
+            let zone = called(node.apex());
+            let by_wildcard = node.name() != name.to_lowercase().as_wire();
+            let by = if by_wildcard { format!(" by {}", called(node.name())) } else { String::new() };
+            if let Some(index) = node.steered() {
+                let record = &snapshot.records[index as usize];
+                let live = &snapshot.live[record.steering as usize];
+                let is_cname = snapshot.steerings[record.steering as usize].is_cname();
+                let family = if is_cname { Some(Family::Cname) } else { Family::of_type(qtype) };
+                if let Some(family) = family.filter(|family| live.has(*family)) {
+                    *found = format!("steered record of zone {zone}{by}");
+                    return Some((record, family));
+                }
+            }
+            *found = format!("static name of zone {zone}{by}");
+        }
+    }
+    None
+}
+
+fn walk(
+    snapshot: &Snapshot,
+    world: &World,
+    record: &Record,
+    family: Family,
+    question: &Question,
+) -> (SteeredWalk, String) {
+    let (steering, live) =
+        (&snapshot.steerings[record.steering as usize], &snapshot.live[record.steering as usize]);
+    let whole = |address: IpAddr| (address, if address.is_ipv4() { 32 } else { 128 });
+    let subnet = question.client.filter(|(_, source)| *source > 0 && record.use_client_subnet);
+    let (client, source) = subnet.unwrap_or(whole(question.resolver));
+    let placed = world.lookup(client).location.or_else(|| world.lookup(question.resolver).location);
+    let ask = Ask {
+        client,
+        source,
+        resolver: question.resolver,
+        place: placed.or(world.default_place()),
+        random: fastrand::Rng::with_seed(question.seed).u64(..),
+        record_salt: record.salt,
+        ignore_health: false,
+    };
+    let mut scratch = Scratch::default();
+    let mut recorder = Recorder::default();
+    let steered = steer(record, steering, live, family, ask, &mut scratch, &mut recorder);
+    let picks = &scratch.picks;
+    let name = |answer: &u8| steering.answers[*answer as usize].name.clone();
+    let started = recorder.steps.first().map_or(picks.as_slice(), |step| &step.before);
+    let mut scope_by = "nothing looked at the client's address".to_string();
+    for step in recorder.steps.iter().filter(|step| step.scope_after > step.scope_before) {
+        scope_by = format!("filter {}", step.filter);
+    }
+    if steered.coin_mattered {
+        scope_by = "a partial drain or a split, whose coin decides about one of this client's answers".into();
+    }
+    if steered.spread {
+        scope_by = "the record's spread, because a step of the chain draws per query".into();
+    }
+    let walk = SteeredWalk {
+        client_place: describe(world, client),
+        resolver_place: describe(world, question.resolver),
+        placed_by: match picks.placed() {
+            PlacedBy::NotAsked => "no geographic filter asked",
+            PlacedBy::Client => "the client's address",
+            PlacedBy::Resolver => "the resolver's address, because no source knows the client's",
+            PlacedBy::Default => "default_place, because no source knows client or resolver",
+            PlacedBy::Nothing => "nothing: no source knows client or resolver, so the record's order stands",
+        }
+        .into(),
+        rung: match steered.rung {
+            Rung::Up if live.panic => "health is ignored: below the panic threshold",
+            Rung::Up => "undrained",
+            Rung::Down => "undrained but down: nothing undrained is up",
+            Rung::PartlyDrained => "drained for a part of the clients: nothing else is left for this one",
+            Rung::Drained => "drained: every answer of the record is",
+        }
+        .into(),
+        left_out: left_out(steering, live, family, started),
+        steps: recorder.steps.iter().map(|step| explain_step(step, name)).collect(),
+        picks: picks.as_slice().iter().map(name).collect(),
+    };
+    (walk, scope_by)
+}
+
+fn explain_step(step: &Step, name: impl Fn(&u8) -> String) -> ExplainedStep {
+    let remark = |answer: &u8| {
+        let why = step.remarks.iter().find(|(of, _)| of == answer);
+        Remark { answer: name(answer), why: why.map_or(String::new(), |(_, why)| why.clone()) }
+    };
+    let kept = |answer: &&u8| step.after.contains(answer);
+    let before: Vec<u8> = step.before.iter().filter(kept).copied().collect();
+    ExplainedStep {
+        filter: step.filter.into(),
+        kept: step.after.iter().map(remark).collect(),
+        dropped: step.before.iter().filter(|answer| !kept(answer)).map(remark).collect(),
+        reordered: before != step.after,
+        bypassed: step.bypassed,
+        narrowed_to: (step.scope_after > step.scope_before).then_some(step.scope_after),
+    }
+}
+
+/// What drains and splits took out before the chain began.
+fn left_out(steering: &Steering, live: &Live, family: Family, started: &[u8]) -> Vec<Remark> {
+    let out = |(index, answer): (usize, &crate::chain::Answer)| {
+        if started.contains(&(index as u8)) || !family.has(answer) {
+            return None;
+        }
+        let same_site = |other: &&u8| {
+            let other = &steering.answers[**other as usize];
+            answer.pop.is_some() && other.pop == answer.pop && other.pool == answer.pool
+        };
+        let why = match (live.drained[index], started.iter().find(same_site)) {
+            (100.., _) => "drained".to_string(),
+            _ if live.split[index] <= 0.0 => "weight 0 in its split".into(),
+            (_, Some(other)) => {
+                let chosen = &steering.answers[*other as usize];
+                format!("the split gave this client {}", chosen.stack.as_deref().unwrap_or(&chosen.name))
+            }
+            (1.., None) => format!("drained for {} % of the clients, this one too", live.drained[index]),
+            (0, None) => match live.meta[index].up.said_no() {
+                Some(source) => format!("down, says {source}"),
+                None => "left out".into(),
+            },
+        };
+        Some(Remark { answer: answer.name.clone(), why })
+    };
+    steering.answers.iter().enumerate().filter_map(out).collect()
+}
+
+fn describe(world: &World, address: IpAddr) -> String {
+    let place = world.lookup(address);
+    let special =
+        place.special.as_ref().map_or(String::new(), |(block, purpose)| format!("; {block} is {purpose}"));
+    let asn = match (place.asn, place.asn_from()) {
+        (Some(asn), Some(file)) => format!(", AS{asn} (from {})", file.display()),
+        _ => String::new(),
+    };
+    match (&place.location, place.location_from()) {
+        (Some(location), Some(file)) => format!("{location} (from {}){asn}{special}", file.display()),
+        _ => format!("unknown to every source{asn}{special}"),
+    }
+}
+
+/// Sends the query through the server and writes down what comes back.
+fn ask(snapshot: &Arc<ArcSwap<Snapshot>>, question: &Question, explanation: &mut Explanation) {
+    let Ok(packet) = packet(question) else {
+        explanation.rcode = "the question cannot be put into a packet".into();
+        return;
+    };
+    let mut worker = Worker::new(snapshot.clone(), Arc::new(Stats::default()), question.seed);
+    let peer = Peer { address: SocketAddr::new(question.resolver, 53), transport: Transport::Tcp };
+    let mut out = vec![0; usize::from(u16::MAX)];
+    let Reply::Send(len) = worker.answer(&packet, peer, &mut out) else {
+        explanation.rcode = "dropped".into();
+        return;
+    };
+    let Ok(response) = Message::from_vec(&out[..len]) else {
+        explanation.rcode = "unreadable".into();
+        return;
+    };
+    explanation.rcode = response.metadata.response_code.to_string();
+    let lines = |records: &[hickory_proto::rr::Record]| records.iter().map(ToString::to_string).collect();
+    explanation.answer = lines(&response.answers);
+    explanation.authority = lines(&response.authorities);
+    let subnet = response.edns.as_ref().and_then(|edns| {
+        edns.options().as_ref().iter().find_map(|(_, option)| match option {
+            EdnsOption::Subnet(subnet) => Some(subnet.scope_prefix()),
+            _ => None,
+        })
+    });
+    explanation.scope = subnet;
+}
+
+fn packet(question: &Question) -> Result<Vec<u8>, hickory_proto::ProtoError> {
+    let name = hickory_proto::rr::Name::from_str(&question.name.to_string())?;
+    let mut query = Query::query(name, question.qtype);
+    query.set_query_class(DNSClass::IN);
+    let mut message = Message::query();
+    message.metadata.op_code = OpCode::Query;
+    message.add_query(query);
+    if let Some((address, source)) = question.client {
+        let mut edns = Edns::new();
+        edns.options_mut().insert(EdnsOption::Subnet(ClientSubnet::new(address, source, 0)));
+        message.set_edns(edns);
+    }
+    message.to_vec()
+}
+
+/// As people read it at three in the morning: the answer last, where the eye is.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        writeln!(f, "{}: {}", self.question, self.found)?;
+        let client = self.client.as_deref().unwrap_or("no client subnet");
+        writeln!(f, "asked by {} for {client}", self.resolver)?;
+        if let Some(walk) = &self.steered {
+            writeln!(f, "\nclient    {}", walk.client_place)?;
+            writeln!(f, "resolver  {}", walk.resolver_place)?;
+            writeln!(f, "placed by {}", walk.placed_by)?;
+            writeln!(f, "\ndrains and splits ({})", walk.rung)?;
+            for out in &walk.left_out {
+                writeln!(f, "  - {}  {}", out.answer, out.why)?;
+            }
+            for (number, step) in walk.steps.iter().enumerate() {
+                write!(f, "\n{}. {}", number + 1, step.filter)?;
+                if step.bypassed {
+                    write!(f, "  (stood aside: nothing would have been left)")?;
+                }
+                if let Some(scope) = step.narrowed_to {
+                    write!(f, "  (scope /{scope})")?;
+                }
+                writeln!(f)?;
+                for (mark, remarks) in [("  ", &step.kept), ("- ", &step.dropped)] {
+                    for remark in remarks {
+                        writeln!(f, "  {}", format!("{mark}{}  {}", remark.answer, remark.why).trim_end())?;
+                    }
+                }
+            }
+        }
+        writeln!(f)?;
+        if let Some(scope) = self.scope {
+            writeln!(f, "scope     /{scope}, by {}", self.scope_by)?;
+        }
+        writeln!(f, "answer    {}", self.rcode)?;
+        for line in &self.answer {
+            writeln!(f, "  {line}")?;
+        }
+        for line in &self.authority {
+            writeln!(f, "  authority: {line}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,380 @@
+//! Steered records: drains remove, splits leave one stack per pool and PoP, then the chain runs.
+//!
+//! ```text
+//! Steering (compiled: answers, sites, chain)     shared by every record of the same pool and chain
+//!     + Live (up, load, drains, weights)          -> Plan: rungs, each a list of slots
+//! query: Plan -> rung -> slots (coins, splits) -> picks -> chain -> picks
+//! ```
+//!
+//! What no coin decides is settled when the live table is built: a plan without partial drains and open
+//! splits is one list, copied. Never empty (DESIGN, decision 4) is the ladder of [`Rung`]s, here and
+//! nowhere else.
+
+use std::sync::Arc;
+
+use crate::chain::{
+    Answer, AnswerBits, Answers, Ask, Chain, LiveMeta, MAX_ANSWERS, Picks, Silent, Tracer, draw,
+};
+use crate::wire::{Name, record_type};
+
+/// A record: a name, and how it is answered.
+pub struct Record {
+    /// Its owner name.
+    pub name: Name,
+    /// TTL of its answers, in seconds.
+    pub ttl: u32,
+    /// Sticky filters are salted by the record's name, without its type.
+    pub salt: u64,
+    /// The scope a random chain never goes under: bits of IPv4 and of IPv6; 0 is off.
+    pub spread: (u8, u8),
+    /// Addresses inside one answer rotate per query.
+    pub rotate: bool,
+    /// Whether the ECS address counts (NS1: `use_client_subnet`).
+    pub use_client_subnet: bool,
+    /// What it answers with; its place in [`super::Snapshot::steerings`] and in the live table.
+    pub steering: u32,
+}
+
+/// What is answered, whoever's name it stands under.
+pub struct Steering {
+    /// The answers, at most [`MAX_ANSWERS`].
+    pub answers: Vec<Answer>,
+    /// The answers' addresses as record data.
+    pub addresses: Addresses,
+    /// The chain.
+    pub chain: Chain,
+    /// Share of the undrained answers that must be up for health to count, 0 to 1.
+    pub panic_threshold: f64,
+    sites: Vec<Site>,
+}
+
+/// Addresses in wire form, by answer.
+pub struct Addresses {
+    /// IPv4.
+    pub a: Vec<Vec<[u8; 4]>>,
+    /// IPv6.
+    pub aaaa: Vec<Vec<[u8; 16]>>,
+}
+
+/// A pool's answers at one PoP: the stacks a split chooses from. An answer of no pool is a site alone.
+struct Site {
+    answers: Vec<u8>,
+    drain_salt: u64,
+    split_salts: Vec<u64>,
+    /// Stacks that are down leave the split; an answer of no pool is left to the chain.
+    is_split: bool,
+}
+
+impl Steering {
+    /// Compiles the sites of some answers.
+    pub fn new(answers: Vec<Answer>, chain: Chain, panic_threshold: f64, seed: u64) -> Steering {
+        assert!(answers.len() <= MAX_ANSWERS, "the compiler of files refuses more");
+        let mut sites: Vec<Site> = Vec::new();
+        let mut names: Vec<(&str, &str)> = Vec::new();
+        for (index, answer) in answers.iter().enumerate() {
+            let pop = answer.pop.as_deref();
+            let split_salt =
+                |pool, pop| draw::salt(seed, &["split", pool, pop, answer.stack.as_deref().unwrap_or("")]);
+            if let (Some(pool), Some(pop)) = (answer.pool.as_deref(), pop) {
+                if let Some(site) = names.iter().position(|name| *name == (pool, pop)) {
+                    sites[site].answers.push(index as u8);
+                    sites[site].split_salts.push(split_salt(pool, pop));
+                    continue;
+                }
+                names.push((pool, pop));
+            } else {
+                names.push(("", ""));
+            }
+            sites.push(Site {
+                answers: vec![index as u8],
+                drain_salt: draw::salt(seed, &["drain", pop.unwrap_or(&answer.name)]),
+                split_salts: vec![split_salt(answer.pool.as_deref().unwrap_or(""), pop.unwrap_or(""))],
+                is_split: answer.pool.is_some() && pop.is_some(),
+            });
+        }
+        let addresses = Addresses {
+            a: answers.iter().map(|answer| answer.a.iter().map(|ip| ip.octets()).collect()).collect(),
+            aaaa: answers.iter().map(|answer| answer.aaaa.iter().map(|ip| ip.octets()).collect()).collect(),
+        };
+        Steering { answers, addresses, chain, panic_threshold, sites }
+    }
+
+    /// Whether it answers with CNAMEs.
+    pub fn is_cname(&self) -> bool {
+        self.answers.iter().any(|answer| answer.cname.is_some())
+    }
+}
+
+/// The types whose answers are chosen apart: the chain runs on the answers that have the queried type
+/// (DESIGN, decision 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// A.
+    A,
+    /// AAAA.
+    Aaaa,
+    /// CNAME, which answers every type.
+    Cname,
+}
+
+impl Family {
+    /// Every family, in the order of [`Live::plans`].
+    pub const ALL: [Family; 3] = [Family::A, Family::Aaaa, Family::Cname];
+
+    /// The family of a query type at an address record.
+    #[inline]
+    pub fn of_type(qtype: u16) -> Option<Family> {
+        match qtype {
+            record_type::A => Some(Family::A),
+            record_type::AAAA => Some(Family::Aaaa),
+            _ => None,
+        }
+    }
+
+    /// Whether an answer has data of it.
+    pub fn has(self, answer: &Answer) -> bool {
+        match self {
+            Family::A => !answer.a.is_empty(),
+            Family::Aaaa => !answer.aaaa.is_empty(),
+            Family::Cname => answer.cname.is_some(),
+        }
+    }
+}
+
+/// The fast-changing part of a steering. Each vector has one element per answer.
+pub struct Live {
+    /// Live meta.
+    pub meta: Vec<LiveMeta>,
+    /// How far each answer is drained, in percent: the largest of the drains that cover it.
+    pub drained: Vec<u8>,
+    /// The weight of each answer's stack in its split.
+    pub split: Vec<f64>,
+    /// Too few undrained answers are up: health is ignored.
+    pub panic: bool,
+    plans: [Plan; 3],
+}
+
+/// How far the ladder of last resort had to be climbed (DESIGN, decision 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rung {
+    /// Undrained and up.
+    Up,
+    /// Undrained, but down.
+    Down,
+    /// Drained, though not every client's share of it.
+    PartlyDrained,
+    /// Drained: every answer of the record is.
+    Drained,
+}
+
+/// What can be in play for one family, settled as far as no coin decides.
+#[derive(Default)]
+struct Plan {
+    ladder: Vec<Step>,
+}
+
+struct Step {
+    rung: Rung,
+    ignore_health: bool,
+    /// Every candidate, in the record's order.
+    candidates: Vec<u8>,
+    /// What a coin decides about.
+    uncertain: AnswerBits,
+    /// The same candidates by site, where a coin decides anything.
+    slots: Vec<Slot>,
+}
+
+/// A site's candidates: at most one of them is in play for a client.
+struct Slot {
+    drain_salt: u64,
+    stacks: Vec<Stack>,
+}
+
+struct Stack {
+    answer: u8,
+    /// Percent of the clients that do not get it.
+    drained: u8,
+    salt: u64,
+    weight: f64,
+}
+
+impl Live {
+    /// Settles what no coin decides.
+    pub fn new(steering: &Steering, meta: Vec<LiveMeta>, drained: Vec<u8>, split: Vec<f64>) -> Arc<Live> {
+        let undrained = |&answer: &usize| drained[answer] < 100 && split[answer] > 0.0;
+        let count = (0..meta.len()).filter(undrained).count();
+        let up = (0..meta.len()).filter(undrained).filter(|&answer| meta[answer].up.is_up()).count();
+        let panic = (up as f64) < steering.panic_threshold * count as f64;
+        let mut live = Live { meta, drained, split, panic, plans: Default::default() };
+        live.plans = Family::ALL.map(|family| Plan::new(steering, &live, family));
+        Arc::new(live)
+    }
+
+    /// Whether any answer can be given for a family; if none has data of it, the type does not exist.
+    #[inline]
+    pub fn has(&self, family: Family) -> bool {
+        !self.plans[family as usize].ladder.is_empty()
+    }
+}
+
+impl Plan {
+    fn new(steering: &Steering, live: &Live, family: Family) -> Plan {
+        // What each rung leaves out: drained answers by coin, only those drained whole, or none; and
+        // whether stacks that are down leave their split.
+        let ladder = [
+            (Rung::Up, Some(false), false),
+            (Rung::Down, Some(false), true),
+            (Rung::PartlyDrained, Some(true), false),
+            (Rung::PartlyDrained, Some(true), true),
+            (Rung::Drained, None, false),
+            (Rung::Drained, None, true),
+        ];
+        let mut plan = Plan::default();
+        for (rung, whole_drains_only, ignore_health) in ladder {
+            if live.panic && !ignore_health {
+                continue;
+            }
+            let rung = if live.panic && rung == Rung::Down { Rung::Up } else { rung };
+            let mut step = Step {
+                rung,
+                ignore_health,
+                candidates: Vec::new(),
+                uncertain: AnswerBits::default(),
+                slots: Vec::new(),
+            };
+            for site in &steering.sites {
+                let stacks = site.answers.iter().zip(&site.split_salts).filter_map(|(&answer, &salt)| {
+                    let at = answer as usize;
+                    let drained = match whole_drains_only {
+                        Some(false) => live.drained[at],
+                        Some(true) if live.drained[at] >= 100 => 100,
+                        _ => 0,
+                    };
+                    let out = drained >= 100
+                        || live.split[at] <= 0.0
+                        || site.is_split && !ignore_health && !live.meta[at].up.is_up()
+                        || !family.has(&steering.answers[at]);
+                    (!out).then(|| Stack { answer, drained, salt, weight: live.split[at] })
+                });
+                let stacks: Vec<Stack> = stacks.collect();
+                if stacks.len() > 1 || stacks.iter().any(|stack| stack.drained > 0) {
+                    stacks.iter().for_each(|stack| step.uncertain.insert(stack.answer));
+                }
+                if !stacks.is_empty() {
+                    step.candidates.extend(stacks.iter().map(|stack| stack.answer));
+                    step.slots.push(Slot { drain_salt: site.drain_salt, stacks });
+                }
+            }
+            step.candidates.sort_unstable();
+            let always_leaves_one =
+                step.slots.iter().any(|slot| slot.stacks.iter().any(|stack| stack.drained == 0));
+            if step.uncertain.is_empty() {
+                step.slots.clear();
+            }
+            if !step.candidates.is_empty() {
+                plan.ladder.push(step);
+            }
+            if always_leaves_one {
+                break;
+            }
+        }
+        plan
+    }
+}
+
+impl Slot {
+    /// The stack this client gets, if any: a drain takes the client out by the PoP's coin, a split
+    /// draws among what is left by the pool's and the PoP's.
+    #[inline]
+    fn choose(&self, client_key: u64) -> Option<u8> {
+        let coin = draw::draw(self.drain_salt, client_key);
+        let mut left = self.stacks.iter().filter(|stack| !draw::under_percent(coin, stack.drained));
+        let first = left.next()?;
+        let rank = |stack: &Stack| draw::weighted_rank(draw::draw(stack.salt, client_key), stack.weight);
+        let mut best = (None, first);
+        for stack in left {
+            let least = *best.0.get_or_insert_with(|| rank(first));
+            let rank = rank(stack);
+            if rank < least {
+                best = (Some(rank), stack);
+            }
+        }
+        Some(best.1.answer)
+    }
+}
+
+/// What a worker needs to steer: its own, reused for every query.
+#[derive(Default)]
+pub struct Scratch {
+    /// The answers in play.
+    pub picks: Picks,
+    doubt: Picks,
+}
+
+/// How an answer came about, besides the picks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steered {
+    /// How far the ladder was climbed.
+    pub rung: Rung,
+    /// A drain's or a split's coin mattered to the answer.
+    pub coin_mattered: bool,
+    /// The chain drew numbers for this query, so the record's spread bounds the scope.
+    pub spread: bool,
+}
+
+/// Steers one query: leaves the answers in `scratch.picks`, in order, with their scope.
+#[inline]
+pub fn steer<T: Tracer>(
+    record: &Record,
+    steering: &Steering,
+    live: &Live,
+    family: Family,
+    mut ask: Ask,
+    scratch: &mut Scratch,
+    tracer: &mut T,
+) -> Steered {
+    let answers = Answers { fixed: &steering.answers, live: &live.meta };
+    let picks = &mut scratch.picks;
+    picks.start(&[]);
+    let mut steered = Steered { rung: Rung::Up, coin_mattered: false, spread: false };
+    for step in &live.plans[family as usize].ladder {
+        (steered.rung, ask.ignore_health) = (step.rung, step.ignore_health);
+        if step.slots.is_empty() {
+            picks.start(&step.candidates);
+            break;
+        }
+        let client_key = ask.network_key();
+        let mut chosen = [0; MAX_ANSWERS];
+        let mut count = 0;
+        for answer in step.slots.iter().filter_map(|slot| slot.choose(client_key)) {
+            chosen[count] = answer;
+            count += 1;
+        }
+        if count == 0 {
+            // Coins alone emptied the rung, so they decided.
+            steered.coin_mattered = true;
+            continue;
+        }
+        picks.start(&chosen[..count]);
+        if !steered.coin_mattered {
+            scratch.doubt.start_in_doubt(&step.candidates, step.uncertain);
+            steering.chain.run(&ask, &answers, &mut scratch.doubt, &mut Silent);
+            steered.coin_mattered =
+                scratch.doubt.as_slice().iter().any(|&answer| step.uncertain.contains(answer));
+        }
+        break;
+    }
+    steering.chain.run(&ask, &answers, picks, tracer);
+    let (spread, sticky) = match ask.client {
+        std::net::IpAddr::V4(_) => (record.spread.0, draw::STICKY_PREFIX_V4),
+        std::net::IpAddr::V6(_) => (record.spread.1, draw::STICKY_PREFIX_V6),
+    };
+    if steered.coin_mattered {
+        picks.narrow(sticky);
+    }
+    if picks.random() && spread > picks.scope() {
+        steered.spread = true;
+        picks.narrow(spread);
+    }
+    steered
+}

@@ -1,0 +1,419 @@
+//! The server: query bytes and peer in, response bytes out.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::stats::Stats;
+use super::steering::{Family, Rung, Scratch, steer};
+use super::zones::{Found, NodeRef};
+use super::{Identity, Peer, Reply, Snapshot, Transport};
+use crate::chain::{Ask, PlacedBy, Silent};
+use crate::wire::edns::EdnsError;
+use crate::wire::query::HEADER_OCTETS;
+use crate::wire::writer::{Full, Section};
+use crate::wire::{CLASS_CH, CLASS_IN, Edns, Malformed, Qname, Query, Rcode, Subnet, Writer, record_type};
+
+/// CNAMEs followed inside our zones for one query. The check of zones warns of longer chains.
+const CNAME_CHAIN_MAX: usize = 8;
+
+/// One per thread: answers queries from the newest snapshot.
+pub struct Worker {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    stats: Arc<Stats>,
+    random: fastrand::Rng,
+    qname: Qname,
+    /// The target of a CNAME that is followed.
+    target: Qname,
+    scratch: Scratch,
+}
+
+/// What is known of one query while it is answered.
+struct Context<'q> {
+    qtype: u16,
+    edns: Option<&'q Edns>,
+    peer: IpAddr,
+    random: u64,
+    /// The narrowest scope anything on the way has named, in bits.
+    scope: u8,
+}
+
+impl Worker {
+    /// A worker that answers from `snapshot` and counts in `stats`. `seed` starts its random numbers:
+    /// workers get different ones, tests a fixed one.
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, stats: Arc<Stats>, seed: u64) -> Worker {
+        Worker {
+            snapshot,
+            stats,
+            random: fastrand::Rng::with_seed(seed),
+            qname: Qname::default(),
+            target: Qname::default(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Answers one packet into `out`, which has room for the largest message of the transport.
+    ///
+    /// Nothing here allocates, waits, locks or fails.
+    pub fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
+        match peer.transport {
+            Transport::Udp => self.stats.udp.add(),
+            Transport::Tcp => self.stats.tcp.add(),
+        }
+        // Nobody listens at port 0, and nobody speaks from a multicast address: an answer would be an
+        // attack on a third party.
+        if peer.address.port() == 0 || is_group(peer.address.ip()) {
+            return self.dropped();
+        }
+        let parsed = match Query::parse(query, &mut self.qname) {
+            Ok(parsed) => parsed,
+            Err(malformed) => return self.refuse_malformed(malformed, query, out),
+        };
+        let snapshot = self.snapshot.load();
+        let identity = &*snapshot.identity;
+        let limit = |edns: Option<&Edns>| match (peer.transport, edns) {
+            (Transport::Tcp, _) => usize::from(u16::MAX),
+            (Transport::Udp, None) => 512,
+            (Transport::Udp, Some(edns)) => usize::from(edns.udp_octets_max.min(identity.udp_octets_max)),
+        };
+        let edns = match &parsed.edns {
+            Ok(edns) => edns.as_ref(),
+            Err(error) => {
+                self.stats.rejected.add();
+                let edns = Edns { udp_octets_max: 512, dnssec_ok: false, nsid: false, subnet: None };
+                let writer = Writer::new(query, parsed.question_end, out, limit(None), 0, &self.qname);
+                let rcode = match error {
+                    EdnsError::FormErr => Rcode::FormErr,
+                    EdnsError::BadVers => Rcode::BadVers,
+                };
+                return Reply::Send(writer.finish(rcode, Some(&edns), 0, &[], identity.udp_octets_max));
+            }
+        };
+        // An identity that is hidden is not even named (RFC 5001 section 2.2 leaves it to us).
+        let edns = edns.map(|edns| Edns { nsid: edns.nsid && !identity.id.is_empty(), ..*edns });
+        let edns = edns.as_ref();
+        let opt_octets = edns.map_or(0, |edns| Writer::opt_octets(edns, &identity.id));
+        let mut writer = Writer::new(query, parsed.question_end, out, limit(edns), opt_octets, &self.qname);
+        let mut context = Context {
+            qtype: parsed.qtype,
+            edns,
+            peer: peer.address.ip(),
+            random: self.random.u64(..),
+            scope: 0,
+        };
+        let rcode = match (parsed.qclass, parsed.qtype) {
+            // No zone transfers: the zones are in files, owned by git.
+            (CLASS_IN, record_type::AXFR | record_type::IXFR) => Rcode::Refused,
+            (CLASS_IN, _) => {
+                let answering =
+                    Answering { snapshot: &snapshot, stats: &self.stats, scratch: &mut self.scratch };
+                answering.answer(&self.qname, &mut self.target, &mut context, &mut writer)
+            }
+            (CLASS_CH, _) => answer_identity(&self.qname, parsed.qtype, identity, &mut writer),
+            _ => Rcode::Refused,
+        };
+        count(&self.stats, rcode, &context, writer.is_truncated());
+        // A subnet of length 0 asks us not to look, so nothing we looked at was the client's.
+        let scope = match edns.and_then(|edns| edns.subnet) {
+            Some(subnet) if subnet.source > 0 => context.scope,
+            _ => 0,
+        };
+        Reply::Send(writer.finish(rcode, edns, scope, &identity.id, identity.udp_octets_max))
+    }
+
+    fn refuse_malformed(&mut self, malformed: Malformed, query: &[u8], out: &mut [u8]) -> Reply {
+        let (rcode, end) = match malformed {
+            Malformed::Drop => return self.dropped(),
+            Malformed::FormErr => (Rcode::FormErr, HEADER_OCTETS),
+            Malformed::FormErrWithQuestion(end) => (Rcode::FormErr, end),
+            Malformed::NotImp => (Rcode::NotImp, HEADER_OCTETS),
+            Malformed::Refused => (Rcode::Refused, HEADER_OCTETS),
+        };
+        let mut writer = Writer::new(query, end, out, end, 0, &self.qname);
+        if end == HEADER_OCTETS {
+            writer.clear_question();
+        }
+        self.stats.rejected.add();
+        Reply::Send(writer.finish(rcode, None, 0, &[], 0))
+    }
+
+    fn dropped(&self) -> Reply {
+        self.stats.dropped.add();
+        Reply::Drop
+    }
+}
+
+#[inline]
+fn count(stats: &Stats, rcode: Rcode, context: &Context, truncated: bool) {
+    match rcode {
+        Rcode::NoError => stats.noerror.add(),
+        Rcode::NxDomain => stats.nxdomain.add(),
+        Rcode::Refused => stats.refused.add(),
+        Rcode::FormErr | Rcode::ServFail | Rcode::NotImp | Rcode::BadVers => stats.rejected.add(),
+    }
+    if truncated {
+        stats.truncated.add();
+    }
+    if let Some(edns) = context.edns {
+        stats.edns.add();
+        if edns.subnet.is_some() {
+            stats.ecs.add();
+            if context.scope > 0 {
+                stats.scoped.add();
+            }
+        }
+    }
+}
+
+/// What answering needs of the worker and the snapshot.
+struct Answering<'s> {
+    snapshot: &'s Snapshot,
+    stats: &'s Stats,
+    scratch: &'s mut Scratch,
+}
+
+impl<'s> Answering<'s> {
+    /// Answers a question of class IN: finds the name, follows CNAMEs inside our zones.
+    fn answer<'w>(
+        mut self,
+        qname: &Qname,
+        target: &mut Qname,
+        context: &mut Context,
+        writer: &mut Writer<'w>,
+    ) -> Rcode
+    where
+        's: 'w,
+    {
+        let snapshot = self.snapshot;
+        let mut found = snapshot.zones.find(qname, context.qtype == record_type::DS);
+        if matches!(found, Found::NoZone) {
+            return Rcode::Refused;
+        }
+        let mut owner: Option<&'s [u8]> = None;
+        for _ in 0..=CNAME_CHAIN_MAX {
+            let next = match found {
+                Found::Name(node) => {
+                    writer.set_authoritative();
+                    match self.answer_name(node, owner, context, writer) {
+                        Ok(next) => next,
+                        Err(Full) => {
+                            writer.set_truncated();
+                            None
+                        }
+                    }
+                }
+                Found::Delegated(cut) => {
+                    refer(cut, writer);
+                    None
+                }
+                Found::NoName(node) => {
+                    writer.set_authoritative();
+                    negative(node, writer);
+                    return Rcode::NxDomain;
+                }
+                // The chain leaves our zones: the resolver goes on from here.
+                Found::NoZone => None,
+            };
+            let Some(alias) = next.filter(|alias| writer.has_name(alias)) else { break };
+            owner = Some(alias);
+            target.set(alias);
+            found = snapshot.zones.find(target, false);
+        }
+        Rcode::NoError
+    }
+
+    /// Answers from one name; a CNAME's target is where to go on.
+    #[inline]
+    fn answer_name<'w>(
+        &mut self,
+        node: NodeRef<'s>,
+        owner: Option<&'s [u8]>,
+        context: &mut Context,
+        writer: &mut Writer<'w>,
+    ) -> Result<Option<&'s [u8]>, Full>
+    where
+        's: 'w,
+    {
+        if let Some(record) = node.steered() {
+            let snapshot = self.snapshot;
+            let steering = snapshot.records[record as usize].steering as usize;
+            let family = if snapshot.steerings[steering].is_cname() {
+                Some(Family::Cname)
+            } else {
+                Family::of_type(context.qtype)
+            };
+            if let Some(family) = family.filter(|family| snapshot.live[steering].has(*family)) {
+                return self.answer_steered(record as usize, family, node, owner, context, writer);
+            }
+            if context.qtype == record_type::ANY {
+                // RFC 8482 section 4.2: a HINFO record stands for all there is.
+                let ttl = snapshot.records[record as usize].ttl;
+                return writer.hinfo(owner, ttl, b"RFC8482").map(|()| None);
+            }
+        }
+        if context.qtype == record_type::ANY {
+            // RFC 8482 section 4.1: one RRset stands for all there are, the smallest.
+            let smallest = node.rrsets().min_by_key(|rrset| rrset.bytes.len());
+            match smallest {
+                Some(rrset) => writer.rrset(Section::Answer, owner, rrset)?,
+                None => negative(node, writer),
+            }
+            return Ok(None);
+        }
+        if let Some(rrset) = node.rrset(context.qtype) {
+            return writer.rrset(Section::Answer, owner, rrset).map(|()| None);
+        }
+        match node.rrset(record_type::CNAME) {
+            Some(cname) => {
+                writer.rrset(Section::Answer, owner, cname)?;
+                Ok(Some(cname.first_rdata()))
+            }
+            None => {
+                negative(node, writer);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Answers from a steered record.
+    #[inline]
+    fn answer_steered<'w>(
+        &mut self,
+        index: usize,
+        family: Family,
+        node: NodeRef<'s>,
+        owner: Option<&'s [u8]>,
+        context: &mut Context,
+        writer: &mut Writer<'w>,
+    ) -> Result<Option<&'s [u8]>, Full>
+    where
+        's: 'w,
+    {
+        let snapshot = self.snapshot;
+        let record = &snapshot.records[index];
+        let (steering, live) =
+            (&snapshot.steerings[record.steering as usize], &snapshot.live[record.steering as usize]);
+        let (client, source) = client_of(context, record.use_client_subnet);
+        let ask = Ask {
+            client,
+            source,
+            resolver: context.peer,
+            place: None,
+            random: context.random,
+            record_salt: record.salt,
+            ignore_health: false,
+        };
+        let steered = steer(record, steering, live, family, ask, self.scratch, &mut Silent);
+        let picks = &self.scratch.picks;
+        if record.use_client_subnet {
+            context.scope = context.scope.max(picks.scope());
+        }
+        self.stats.steered.add();
+        match picks.placed() {
+            PlacedBy::NotAsked | PlacedBy::Client => {}
+            PlacedBy::Resolver => self.stats.placed_by_resolver.add(),
+            PlacedBy::Default => self.stats.placed_by_default.add(),
+            PlacedBy::Nothing => self.stats.placed_by_nothing.add(),
+        }
+        if picks.bypassed() {
+            self.stats.bypassed.add();
+        }
+        if steered.coin_mattered {
+            self.stats.coins.add();
+        }
+        if steered.spread {
+            self.stats.spread.add();
+        }
+        match steered.rung {
+            Rung::Up => {}
+            Rung::Down => self.stats.rung_down.add(),
+            Rung::PartlyDrained => self.stats.rung_partly_drained.add(),
+            Rung::Drained => self.stats.rung_drained.add(),
+        }
+        // Another part of the random number than the filters hash; any will do.
+        let turn = if record.rotate { context.random as u32 } else { 0 };
+        let answers = picks.as_slice().iter().map(|&answer| usize::from(answer));
+        if picks.is_empty() {
+            negative(node, writer);
+            return Ok(None);
+        }
+        match family {
+            Family::A => {
+                let addresses = answers.map(|answer| &steering.addresses.a[answer][..]);
+                writer.addresses(owner, record_type::A, record.ttl, turn, addresses)?;
+            }
+            Family::Aaaa => {
+                let addresses = answers.map(|answer| &steering.addresses.aaaa[answer][..]);
+                writer.addresses(owner, record_type::AAAA, record.ttl, turn, addresses)?;
+            }
+            Family::Cname => {
+                let first = usize::from(picks.as_slice()[0]);
+                let Some(target) = &steering.answers[first].cname else { return Ok(None) };
+                writer.cname(owner, record.ttl, target.as_wire())?;
+                // What is behind the alias may be steered by another rule; it is asked for by itself
+                // unless everybody gets the same.
+                let tailored = context.scope > 0 && context.edns.is_some_and(|edns| edns.subnet.is_some());
+                let follow = !tailored && context.qtype != record_type::CNAME;
+                return Ok(follow.then_some(target.as_wire()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Who the answer is for: the client's subnet where it was given, counts and may be looked at.
+#[inline]
+fn client_of(context: &Context, use_client_subnet: bool) -> (IpAddr, u8) {
+    match context.edns.and_then(|edns| edns.subnet) {
+        Some(Subnet { address, source }) if use_client_subnet && source > 0 => (address, source),
+        _ => (context.peer, if context.peer.is_ipv4() { 32 } else { 128 }),
+    }
+}
+
+/// NODATA or NXDOMAIN: the SOA says for how long (RFC 2308 section 3).
+fn negative<'z>(node: NodeRef<'z>, writer: &mut Writer<'z>) {
+    if writer.rrset(Section::Authority, Some(node.apex()), node.negative_soa()).is_err() {
+        writer.set_truncated();
+    }
+}
+
+/// A referral: the cut's name servers, and their addresses as far as they lie in the zone.
+fn refer<'z>(cut: NodeRef<'z>, writer: &mut Writer<'z>) {
+    let Some(servers) = cut.rrset(record_type::NS) else { return };
+    if writer.rrset(Section::Authority, Some(cut.name()), servers).is_err() {
+        writer.set_truncated();
+        return;
+    }
+    for (owner, addresses, required) in cut.glue() {
+        // Glue a resolver cannot do without must be there or be missed visibly (RFC 9471 section 3).
+        if writer.rrset(Section::Additional, Some(owner), addresses).is_err() && required {
+            writer.set_truncated();
+        }
+    }
+}
+
+/// `version.bind`, `version.server` and `id.server` in class CH (RFC 4892), where configured.
+fn answer_identity(qname: &Qname, qtype: u16, identity: &Identity, writer: &mut Writer) -> Rcode {
+    let text = match qname.lower() {
+        b"\x07version\x04bind\0" | b"\x07version\x06server\0" => &identity.version,
+        b"\x02id\x06server\0" | b"\x08hostname\x04bind\0" => &identity.id,
+        _ => return Rcode::Refused,
+    };
+    if text.is_empty() {
+        return Rcode::Refused;
+    }
+    writer.set_authoritative();
+    if matches!(qtype, record_type::TXT | record_type::ANY) && writer.text_of_chaos(text).is_err() {
+        writer.set_truncated();
+    }
+    Rcode::NoError
+}
+
+/// Multicast or broadcast: not the address of one host.
+fn is_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified(),
+        IpAddr::V6(v6) => v6.is_multicast() || v6.is_unspecified(),
+    }
+}

@@ -1,0 +1,9 @@
+//! Reading what the operator wrote, so that every mistake is found at once and named where it stands.
+//!
+//! The rooms that read files (config, geo, state) share these words; nothing here knows what a file means.
+
+pub mod fields;
+pub mod problem;
+
+pub use fields::{At, Document, Fields};
+pub use problem::{Problem, Severity};

@@ -1,0 +1,481 @@
+//! What the operator wrote, to what the engine runs.
+//!
+//! ```text
+//! Config -> World (geo) --+
+//!        -> zones --------+-> Loaded { snapshot, world, warnings, report, files }
+//!        -> chains -------+      or every error at once, and nothing is changed
+//! ```
+//!
+//! Records of the same pool and chain share one [`Steering`]; chains that ask the same question about
+//! places share its table.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::chains::{AnswerSpec, Chains, FilterSpec, RecordSpec, read_chains};
+use super::zones::{ZoneText, check_zones, read_zones};
+use crate::chain::filters::KINDS;
+use crate::chain::{self, Answer, Chain, Effect, LiveMeta, MAX_ANSWERS, draw};
+use crate::config::Config;
+use crate::engine::steering::{Family, Live, Record, Steering};
+use crate::engine::zones::{StaticRecord, StaticZone, SteeredKind};
+use crate::engine::{Identity, Snapshot, Zones};
+use crate::files::{Problem, Severity};
+use crate::geo::{Questions, World};
+use crate::wire::Name;
+
+/// A state that can be served.
+pub struct Loaded {
+    /// What is served.
+    pub snapshot: Snapshot,
+    /// What geo knows, for `explain` and `geoip lookup`.
+    pub world: Arc<World>,
+    /// Legal, but hardly what was meant.
+    pub warnings: Vec<Problem>,
+    /// What it is made of.
+    pub report: Report,
+    /// Every file it was read from.
+    pub files: Vec<PathBuf>,
+}
+
+/// What a state is made of, for `check` and the log.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Zones.
+    pub zones: usize,
+    /// Static records.
+    pub static_records: usize,
+    /// Octets of memory the static data takes.
+    pub static_octets: usize,
+    /// Steered records.
+    pub steered_records: usize,
+    /// Distinct compiled chains with their answers.
+    pub steerings: usize,
+    /// Each distinct geo question, its outcomes and the octets of its table.
+    pub questions: Vec<Question>,
+    /// How long reading and folding the geo sources took.
+    pub geo_time: Duration,
+    /// How long everything took.
+    pub total_time: Duration,
+}
+
+/// One compiled geo question.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// What it asks.
+    pub identity: String,
+    /// How many outcomes it has.
+    pub outcomes: u32,
+    /// Octets of its table.
+    pub octets: usize,
+    /// How long it took to compile.
+    pub time: Duration,
+}
+
+impl Question {
+    /// The filter that asks; what it asks of follows in the identity, which may be long.
+    pub fn kind(&self) -> &str {
+        self.identity.split_whitespace().next().unwrap_or_default()
+    }
+}
+
+/// What is being worked on, and how far it has come, 0 to 1.
+pub type Progress<'p> = &'p dyn Fn(&str, f64);
+
+/// Reads and compiles everything the configuration names.
+pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded, Vec<Problem>> {
+    let start = Instant::now();
+    let mut problems = Vec::new();
+    let mut files = vec![config.file.clone()];
+    let geo = &config.geo;
+    let place = geo.default_place;
+    let world = match World::load(geo.networks.as_deref(), &geo.databases, place, &|done| {
+        progress(&done.file.display().to_string(), done.done as f64 / done.total.max(1) as f64);
+    }) {
+        Ok((world, warnings)) => {
+            problems.extend(warnings);
+            world
+        }
+        Err(errors) => {
+            problems.extend(errors);
+            World::empty()
+        }
+    };
+    files.extend(config.geo.networks.iter().chain(&config.geo.databases).cloned());
+    let geo_time = start.elapsed();
+    let (zones, zone_problems) = read_zones(&config.zones, &mut |done| {
+        progress("zones", done.done_bytes as f64 / done.all_bytes.max(1) as f64);
+    });
+    problems.extend(zone_problems);
+    files.extend(zones.iter().flat_map(|zone| zone.files.iter().map(|file| file.to_path_buf())));
+    let (chains, chain_files) = read_chains(&config.filter_chains, &mut problems);
+    files.extend(chain_files);
+    let steered: std::collections::HashSet<&Name> =
+        chains.records.iter().map(|record| &record.name).collect();
+    check_zones(&zones, &|name| steered.contains(name), &mut problems);
+
+    let static_records = zones.iter().map(|zone| zone.records.len()).sum();
+    let mut served_zones = Zones::build(zones.iter().map(static_zone).collect());
+    let questions = Questions::new(&world);
+    let mut compiler = Compiler {
+        chains: &chains,
+        questions: &questions,
+        seed: config.sticky_seed,
+        shared: HashMap::new(),
+        steerings: Vec::new(),
+        live: Vec::new(),
+        problems,
+    };
+    let records = compiler.compile(&mut served_zones);
+    let Compiler { steerings, live, mut problems, .. } = compiler;
+    problems.sort_by(|a, b| (a.severity, &a.file, a.line).cmp(&(b.severity, &b.file, b.line)));
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(problems);
+    }
+    let report = Report {
+        zones: served_zones.zone_count(),
+        static_records,
+        static_octets: served_zones.octets(),
+        steered_records: records.len(),
+        steerings: steerings.len(),
+        questions: questions
+            .compiled()
+            .into_iter()
+            .map(|(identity, compiled)| Question {
+                identity,
+                outcomes: compiled.table.outcomes(),
+                octets: compiled.table.bytes(),
+                time: compiled.took,
+            })
+            .collect(),
+        geo_time,
+        total_time: start.elapsed(),
+    };
+    let identity = Identity {
+        id: config.identity.id.clone().into_bytes(),
+        version: config.identity.version.clone().into_bytes(),
+        udp_octets_max: config.udp_response_octets_max,
+    };
+    let snapshot = Snapshot {
+        revision,
+        zones: Arc::new(served_zones),
+        records: Arc::new(records),
+        steerings: Arc::new(steerings),
+        live,
+        identity: Arc::new(identity),
+    };
+    Ok(Loaded { snapshot, world: Arc::new(world), warnings: problems, report, files })
+}
+
+fn static_zone(zone: &ZoneText) -> StaticZone<'_> {
+    let records = zone.records.iter().map(|record| StaticRecord {
+        owner: &record.owner,
+        record_type: record.record_type,
+        ttl: record.ttl,
+        rdata: &record.rdata,
+    });
+    StaticZone { apex: &zone.origin, records: records.collect() }
+}
+
+struct Compiler<'c> {
+    chains: &'c Chains,
+    questions: &'c Questions<'c>,
+    seed: u64,
+    /// Steerings by what they were compiled from.
+    shared: HashMap<String, Option<u32>>,
+    steerings: Vec<Steering>,
+    live: Vec<Arc<Live>>,
+    problems: Vec<Problem>,
+}
+
+/// A record's answers, ready for its chain.
+struct Answered {
+    answers: Vec<Answer>,
+    live: Vec<LiveMeta>,
+    split: Vec<f64>,
+}
+
+impl Compiler<'_> {
+    fn compile(&mut self, zones: &mut Zones) -> Vec<Record> {
+        let mut records = Vec::new();
+        for spec in &self.chains.records {
+            let Some(steering) = self.steering(spec) else { continue };
+            let kind = if self.steerings[steering as usize].is_cname() {
+                SteeredKind::Cname
+            } else {
+                SteeredKind::Addresses
+            };
+            if let Err(error) = zones.steer(&spec.name, records.len() as u32, kind) {
+                self.error(spec, spec.place.line, "name", error.to_string());
+                continue;
+            }
+            let name = spec.name.to_lowercase();
+            let salt = draw::salt(self.seed, &["sticky", name.to_string().trim_end_matches('.')]);
+            records.push(Record {
+                name,
+                ttl: spec.ttl,
+                salt,
+                spread: spec.spread,
+                rotate: spec.rotate,
+                use_client_subnet: spec.use_client_subnet,
+                steering,
+            });
+        }
+        records
+    }
+
+    /// The steering of a record: one it can share, or a new one.
+    fn steering(&mut self, spec: &RecordSpec) -> Option<u32> {
+        let key = sharing_key(spec);
+        if let Some(shared) = key.as_ref().and_then(|key| self.shared.get(key)) {
+            return *shared;
+        }
+        let compiled = self.new_steering(spec);
+        if let Some(key) = key {
+            self.shared.insert(key, compiled);
+        }
+        compiled
+    }
+
+    fn new_steering(&mut self, spec: &RecordSpec) -> Option<u32> {
+        let Answered { answers, live, split } = self.answers(spec)?;
+        let chain = self.chain(spec, &answers)?;
+        let steering = Steering::new(answers, chain, spec.panic_threshold, self.seed);
+        let undrained = vec![0; live.len()];
+        self.live.push(Live::new(&steering, live, undrained, split));
+        self.steerings.push(steering);
+        Some(self.steerings.len() as u32 - 1)
+    }
+
+    fn answers(&mut self, spec: &RecordSpec) -> Option<Answered> {
+        let errors = self.error_count();
+        let chains = self.chains;
+        let (pool, written) = match &spec.pool {
+            None => (None, &spec.answers),
+            Some(name) => match chains.pools.get(&name.value) {
+                Some(pool) => (Some((&name.value, pool)), &pool.answers),
+                None => {
+                    let message = unknown("pool", &name.value, chains.pools.keys());
+                    self.error(spec, name.line, "pool", message);
+                    return None;
+                }
+            },
+        };
+        if written.len() > MAX_ANSWERS {
+            let message = format!("{} answers; write at most {MAX_ANSWERS}", written.len());
+            self.error(spec, spec.place.line, "answer", message);
+            return None;
+        }
+        let mut answered = Answered { answers: Vec::new(), live: Vec::new(), split: Vec::new() };
+        let mut groups: Vec<String> = Vec::new();
+        for (index, answer) in written.iter().enumerate() {
+            let pop_meta = match &answer.pop {
+                None => Default::default(),
+                Some(pop) => match chains.pops.get(&pop.value) {
+                    Some(pop) => pop.meta.clone(),
+                    None => {
+                        let message = unknown("PoP", &pop.value, chains.pops.keys());
+                        self.answer_error(spec, answer, "pop", message);
+                        Default::default()
+                    }
+                },
+            };
+            let group_name = answer.group.as_ref().or(answer.pop.as_ref()).map(|group| group.value.clone());
+            let group_meta = group_name.as_ref().and_then(|group| spec.groups.get(group));
+            let mut meta = spec.meta.clone().over(&pop_meta);
+            if let Some((_, pool)) = pool {
+                meta = pool.meta.clone().over(&meta);
+            }
+            if let Some(group) = group_meta {
+                meta = group.clone().over(&meta);
+            }
+            meta = answer.meta.clone().over(&meta);
+            if let Err(message) = meta.watermarks() {
+                self.answer_error(spec, answer, "low_watermark", message);
+            }
+            let group = group_name.as_ref().map_or(0, |name| {
+                let known = groups.iter().position(|known| known == name);
+                known.unwrap_or_else(|| {
+                    groups.push(name.clone());
+                    groups.len() - 1
+                }) as u16
+                    + 1
+            });
+            let (meta, live) = meta.into_meta();
+            let pool_name = pool.map(|(name, _)| name.clone());
+            answered.answers.push(Answer {
+                name: answer_name(answer, pool_name.as_deref(), index),
+                pool: pool_name,
+                pop: answer.pop.as_ref().map(|pop| pop.value.clone()),
+                stack: answer.stack.clone(),
+                group,
+                group_name,
+                a: answer.a.clone(),
+                aaaa: answer.aaaa.clone(),
+                cname: answer.cname.clone(),
+                meta,
+            });
+            answered.live.push(live);
+            answered.split.push(answer.weight.unwrap_or(1.0));
+        }
+        self.check_answers(spec, written, &answered);
+        (self.error_count() == errors).then_some(answered)
+    }
+
+    fn check_answers(&mut self, spec: &RecordSpec, written: &[AnswerSpec], answered: &Answered) {
+        let line = spec.place.line;
+        let count = |family: Family| answered.answers.iter().filter(|answer| family.has(answer)).count();
+        let [a, aaaa, cnames] = Family::ALL.map(count);
+        if cnames > 0 && a + aaaa > 0 {
+            let message = "some answers are addresses and some are CNAMEs; a record is of one kind";
+            self.error(spec, line, "answer", message.into());
+        }
+        for (count, kind) in [(a, "IPv4"), (aaaa, "IPv6")] {
+            if cnames == 0 && count > 0 && count < written.len() {
+                let message = format!(
+                    "{count} of {} answers have {kind} addresses; clients of the two families will be \
+                     sent to different places",
+                    written.len()
+                );
+                self.warning(spec, line, "answer", message);
+            }
+        }
+        for (index, answer) in written.iter().enumerate() {
+            let Some(pop) = &answer.pop else { continue };
+            let beside = |other: &&AnswerSpec| other.pop.as_ref().is_some_and(|p| p.value == pop.value);
+            if spec.pool.is_none() {
+                continue;
+            }
+            if let Some(twin) = written[..index].iter().filter(beside).find(|o| o.stack == answer.stack) {
+                let message = format!(
+                    "this PoP and stack already have an answer at line {}; give each its own stack",
+                    twin.place.line
+                );
+                self.answer_error(spec, answer, "stack", message);
+            }
+            if answer.weight.is_none() && written.iter().filter(beside).count() > 1 {
+                let message =
+                    "missing; each stack of a PoP with several must say its share, such as 100 or 0";
+                self.answer_error(spec, answer, "weight", message.into());
+            }
+            let weighs = |other: &AnswerSpec| other.weight.unwrap_or(1.0) > 0.0;
+            let first = !written[..index].iter().any(|other| beside(&other));
+            if first && !written.iter().filter(beside).any(weighs) {
+                let message = format!("every stack of {} has weight 0: this PoP never answers", pop.value);
+                self.warning(spec, line, "answer", message);
+            }
+        }
+        if !answered.split.iter().any(|weight| *weight > 0.0) {
+            self.error(
+                spec,
+                line,
+                "answer",
+                "every weight is 0, so it can never answer; give one a weight".into(),
+            );
+        }
+    }
+
+    fn chain(&mut self, spec: &RecordSpec, answers: &[Answer]) -> Option<Chain> {
+        let errors = self.error_count();
+        let mut steps = Vec::new();
+        let mut sorted = false;
+        let mut selected: Option<&FilterSpec> = None;
+        for (place, filter) in spec.filters.iter().filter(|filter| !filter.disabled).enumerate() {
+            let Some(kind) = KINDS.iter().find(|kind| kind.name == filter.name) else {
+                let message = unknown("filter", &filter.name, KINDS.iter().map(|kind| kind.name));
+                self.error(spec, filter.line, "filters", message);
+                continue;
+            };
+            match kind.effect {
+                Effect::Sort if !sorted => {
+                    if let Some(early) = selected {
+                        let message = format!(
+                            "`{}` cuts the list before `{}` sorts it; put the sort first",
+                            early.name, filter.name
+                        );
+                        self.warning(spec, early.line, "filters", message);
+                    }
+                    sorted = true;
+                }
+                Effect::Select => selected = selected.or(Some(filter)),
+                Effect::Sort | Effect::Sift => {}
+            }
+            let compiled = (kind.compile)(&chain::Spec {
+                options: &filter.options,
+                answers,
+                geo: self.questions,
+                place: place as u8,
+                nodata_on_empty: spec.nodata_on_empty,
+                seed: self.seed,
+            });
+            match compiled {
+                Ok(compiled) => {
+                    for warning in compiled.warnings {
+                        self.warning(spec, filter.line, &format!("filter {}", filter.name), warning);
+                    }
+                    steps.push((kind, compiled.filter));
+                }
+                Err(error) => {
+                    self.error(spec, filter.line, &format!("filter {}", filter.name), error.to_string());
+                }
+            }
+        }
+        (self.error_count() == errors).then(|| Chain::new(steps))
+    }
+
+    fn error_count(&self) -> usize {
+        self.problems.iter().filter(|problem| problem.severity == Severity::Error).count()
+    }
+
+    fn error(&mut self, spec: &RecordSpec, line: usize, field: &str, message: String) {
+        self.problems.push(Problem::error(&spec.place.file, line, message).of(object(spec)).at(field));
+    }
+
+    fn warning(&mut self, spec: &RecordSpec, line: usize, field: &str, message: String) {
+        self.problems.push(Problem::warning(&spec.place.file, line, message).of(object(spec)).at(field));
+    }
+
+    fn answer_error(&mut self, spec: &RecordSpec, answer: &AnswerSpec, field: &str, message: String) {
+        let place = &answer.place;
+        let problem = Problem::error(&place.file, place.line, message).of(object(spec)).at(field);
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+fn object(spec: &RecordSpec) -> String {
+    format!("record {}", spec.name.to_string().trim_end_matches('.'))
+}
+
+fn answer_name(answer: &AnswerSpec, pool: Option<&str>, index: usize) -> String {
+    let parts = [pool, answer.pop.as_ref().map(|pop| pop.value.as_str()), answer.stack.as_deref()];
+    let parts: Vec<&str> = parts.into_iter().flatten().collect();
+    match (&answer.name, parts.is_empty()) {
+        (Some(name), _) => name.clone(),
+        (None, false) => parts.join("/"),
+        (None, true) => format!("answer {}", index + 1),
+    }
+}
+
+fn unknown(kind: &str, name: &str, known: impl Iterator<Item: std::fmt::Display>) -> String {
+    let known: Vec<String> = known.map(|name| name.to_string()).collect();
+    if known.is_empty() {
+        return format!("there is no {kind} `{name}`; none is written");
+    }
+    format!("there is no {kind} `{name}`; known are {}", known.join(", "))
+}
+
+/// What a steering of a pool is compiled from; records that share it share the steering.
+fn sharing_key(spec: &RecordSpec) -> Option<String> {
+    let pool = spec.pool.as_ref()?;
+    let mut key = format!("{} {} {}", pool.value, spec.nodata_on_empty, spec.panic_threshold);
+    for filter in spec.filters.iter().filter(|filter| !filter.disabled) {
+        let _ = write!(key, " {} {:?}", filter.name, filter.options);
+    }
+    let _ = write!(key, " {:?} {:?}", spec.meta, spec.groups);
+    Some(key)
+}

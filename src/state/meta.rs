@@ -1,0 +1,282 @@
+//! Meta as the operator writes it, on record, group and answer; the answer wins (NS1).
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+
+use crate::chain::{LiveMeta, Meta, Up};
+use crate::config::read_coordinates;
+use crate::files::{At, Fields};
+use crate::geo::{Coordinates, Country, Georegion, Subdivision, countries};
+
+/// Networks an answer may name (NS1: `ip_prefixes`, at most 1000).
+const IP_PREFIXES_MAX: usize = 1000;
+/// Characters of a note (NS1: `note`, at most 256).
+const NOTE_CHARS_MAX: usize = 256;
+
+/// Meta of one level: what is not written is left to the level below.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MetaSpec {
+    country: Option<Vec<Country>>,
+    subdivisions: Option<Vec<(Country, Subdivision)>>,
+    georegion: Option<Vec<Georegion>>,
+    coordinates: Option<Coordinates>,
+    home: Option<Country>,
+    ip_prefixes: Option<Vec<IpNet>>,
+    asn: Option<Vec<u32>>,
+    note: Option<String>,
+    up: Option<bool>,
+    loadavg: Option<f64>,
+    connections: Option<f64>,
+    requests: Option<f64>,
+    low_watermark: Option<f64>,
+    high_watermark: Option<f64>,
+    weight: Option<f64>,
+    priority: Option<u32>,
+    cost: Option<f64>,
+}
+
+impl MetaSpec {
+    /// A PoP's own country and coordinates, the default meta of its answers.
+    pub fn of_pop(country: Country, coordinates: Option<Coordinates>) -> MetaSpec {
+        MetaSpec { country: Some(vec![country]), home: Some(country), coordinates, ..MetaSpec::default() }
+    }
+
+    /// This level over another: what is written here wins.
+    pub fn over(self, base: &MetaSpec) -> MetaSpec {
+        let base = base.clone();
+        MetaSpec {
+            country: self.country.or(base.country),
+            subdivisions: self.subdivisions.or(base.subdivisions),
+            georegion: self.georegion.or(base.georegion),
+            // Coordinates and the country they lie in are one unit.
+            home: if self.coordinates.is_some() { self.home } else { base.home },
+            coordinates: self.coordinates.or(base.coordinates),
+            ip_prefixes: self.ip_prefixes.or(base.ip_prefixes),
+            asn: self.asn.or(base.asn),
+            note: self.note.or(base.note),
+            up: self.up.or(base.up),
+            loadavg: self.loadavg.or(base.loadavg),
+            connections: self.connections.or(base.connections),
+            requests: self.requests.or(base.requests),
+            low_watermark: self.low_watermark.or(base.low_watermark),
+            high_watermark: self.high_watermark.or(base.high_watermark),
+            weight: self.weight.or(base.weight),
+            priority: self.priority.or(base.priority),
+            cost: self.cost.or(base.cost),
+        }
+    }
+
+    /// What filters read: the part that is compiled, and the part that lives.
+    pub fn into_meta(self) -> (Meta, LiveMeta) {
+        let meta = Meta {
+            country: self.country.unwrap_or_default(),
+            subdivisions: self.subdivisions.unwrap_or_default(),
+            georegion: self.georegion.unwrap_or_default(),
+            coordinates: self.coordinates,
+            home: self.home,
+            ip_prefixes: self.ip_prefixes.unwrap_or_default(),
+            asn: self.asn.unwrap_or_default(),
+            note: self.note,
+        };
+        let live = LiveMeta {
+            up: Up { literal: self.up, ..Up::default() },
+            loadavg: self.loadavg,
+            connections: self.connections,
+            requests: self.requests,
+            low_watermark: self.low_watermark,
+            high_watermark: self.high_watermark,
+            weight: self.weight,
+            priority: self.priority,
+            cost: self.cost,
+        };
+        (meta, live)
+    }
+
+    /// Whether the watermarks, as far as both are there, stand the right way round.
+    pub fn watermarks(&self) -> Result<(), String> {
+        match (self.low_watermark, self.high_watermark) {
+            (Some(low), Some(high)) if low > high => Err(format!(
+                "low_watermark {low} is above high_watermark {high}; load is shed from the low to the high mark"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the field `meta` of an object.
+    pub fn read(object: &mut Fields) -> MetaSpec {
+        let Some(mut fields) = object.table("meta") else { return MetaSpec::default() };
+        fields.object = format!("{} meta", object.object).trim_start().into();
+        let spec = MetaSpec {
+            country: read_countries(&mut fields),
+            subdivisions: read_subdivisions(&mut fields),
+            georegion: read_list(&mut fields, "georegion"),
+            coordinates: read_coordinates(&mut fields),
+            home: None,
+            ip_prefixes: read_prefixes(&mut fields),
+            asn: read_asns(&mut fields),
+            note: read_note(&mut fields),
+            up: read_up(&mut fields),
+            loadavg: read_number(&mut fields, "loadavg"),
+            connections: read_number(&mut fields, "connections"),
+            requests: read_number(&mut fields, "requests"),
+            low_watermark: read_number(&mut fields, "low_watermark"),
+            high_watermark: read_number(&mut fields, "high_watermark"),
+            weight: read_number(&mut fields, "weight"),
+            priority: fields.integer_in("priority", 0, i64::from(u32::MAX)).map(|n| n.value as u32),
+            cost: read_number(&mut fields, "cost"),
+        };
+        fields.finish();
+        spec
+    }
+}
+
+/// A country code that is assigned.
+pub fn check_country(fields: &Fields, name: &str, country: At<Country>) -> Option<Country> {
+    if !countries::is_known(country.value) {
+        let message = format!("`{}` is no assigned ISO 3166-1 code of two letters", country.value);
+        fields.error(name, country.line, message);
+        return None;
+    }
+    Some(country.value)
+}
+
+fn read_countries(fields: &mut Fields) -> Option<Vec<Country>> {
+    let countries = fields.parsed_list::<Country>("country");
+    let known = countries.into_iter().filter_map(|country| check_country(fields, "country", country));
+    some_if_any(known.collect())
+}
+
+fn read_list<T: FromStr<Err: std::fmt::Display>>(fields: &mut Fields, name: &'static str) -> Option<Vec<T>> {
+    some_if_any(fields.parsed_list::<T>(name).into_iter().map(|at| at.value).collect())
+}
+
+fn some_if_any<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// `subdivisions = { BR = ["SP"] }`, and `us_state`, `ca_province` as spellings of it.
+fn read_subdivisions(fields: &mut Fields) -> Option<Vec<(Country, Subdivision)>> {
+    let mut all = Vec::new();
+    for (name, country) in [("us_state", "US"), ("ca_province", "CA")] {
+        let country: Country = country.parse().expect("two letters");
+        all.extend(fields.parsed_list::<Subdivision>(name).into_iter().map(|code| (country, code.value)));
+    }
+    let Some(map) = fields.table("subdivisions") else { return some_if_any(all) };
+    for (country, codes) in map.into_values() {
+        let parsed: Result<Country, String> = country.value.parse();
+        let country = match parsed {
+            Ok(code) => check_country(fields, "subdivisions", At { value: code, line: country.line }),
+            Err(error) => {
+                fields.error("subdivisions", country.line, error);
+                None
+            }
+        };
+        let line = codes.line;
+        let codes: Vec<DeValue> = match codes.value {
+            DeValue::Array(list) => list.into_iter().map(|code| code.into_inner()).collect(),
+            single => vec![single],
+        };
+        for code in codes {
+            match (
+                country,
+                code.as_str().ok_or("write ISO 3166-2 suffixes in quotes".into()).and_then(str::parse),
+            ) {
+                (Some(country), Ok(code)) => all.push((country, code)),
+                (None, Ok::<Subdivision, String>(_)) => {}
+                (_, Err(error)) => fields.error("subdivisions", line, error),
+            }
+        }
+    }
+    some_if_any(all)
+}
+
+fn read_prefixes(fields: &mut Fields) -> Option<Vec<IpNet>> {
+    let prefixes = fields.parsed_list::<IpNet>("ip_prefixes");
+    if let Some(first) = prefixes.get(IP_PREFIXES_MAX) {
+        fields.error(
+            "ip_prefixes",
+            first.line,
+            format!("more than {IP_PREFIXES_MAX}; write fewer, wider ones"),
+        );
+    }
+    for prefix in &prefixes {
+        if prefix.value.trunc() != prefix.value {
+            let message = format!("{} has host bits set; write {}", prefix.value, prefix.value.trunc());
+            fields.error("ip_prefixes", prefix.line, message);
+        }
+    }
+    some_if_any(prefixes.into_iter().map(|prefix| prefix.value).collect())
+}
+
+/// A number, a text (`"AS2914"` too), or a list of them.
+fn read_asns(fields: &mut Fields) -> Option<Vec<u32>> {
+    let mut asns = Vec::new();
+    for At { value, line } in fields.list("asn") {
+        let number = match &value {
+            DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
+            DeValue::String(text) => text.trim_start_matches("AS").parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(number) => asns.push(number),
+            None => fields.error("asn", line, "write the number of an autonomous system, such as 2914"),
+        }
+    }
+    some_if_any(asns)
+}
+
+fn read_note(fields: &mut Fields) -> Option<String> {
+    let note = fields.text("note")?;
+    if note.value.chars().count() > NOTE_CHARS_MAX {
+        fields.error("note", note.line, format!("write at most {NOTE_CHARS_MAX} characters"));
+    }
+    Some(note.value)
+}
+
+/// NS1's clients write `up` as a bool, 0 or 1, or either in quotes.
+fn read_up(fields: &mut Fields) -> Option<bool> {
+    let At { value, line } = refuse_feed(fields, "up")?;
+    let up = match &value {
+        DeValue::Boolean(up) => Some(*up),
+        DeValue::Integer(number) => bit(number.as_str()),
+        DeValue::String(text) => bit(text),
+        _ => None,
+    };
+    if up.is_none() {
+        fields.error("up", line, "write true or false");
+    }
+    up
+}
+
+fn bit(text: &str) -> Option<bool> {
+    BTreeMap::from([("1", true), ("true", true), ("0", false), ("false", false)]).get(text).copied()
+}
+
+/// A number of at least 0, as every live number is.
+fn read_number(fields: &mut Fields, name: &'static str) -> Option<f64> {
+    let At { value, line } = refuse_feed(fields, name)?;
+    let number = match &value {
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        DeValue::Integer(number) => number.as_str().parse().ok(),
+        DeValue::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let number = number.filter(|number: &f64| number.is_finite() && *number >= 0.0);
+    if number.is_none() {
+        fields.error(name, line, "write a number of at least 0");
+    }
+    number
+}
+
+/// A value, unless it is `{ feed = ... }`.
+fn refuse_feed<'s>(fields: &mut Fields<'s>, name: &'static str) -> Option<At<DeValue<'s>>> {
+    let value = fields.value(name)?;
+    if value.value.as_table().is_some_and(|table| table.contains_key("feed")) {
+        fields.error(name, value.line, "feeds have no source in this version; write a literal value");
+        return None;
+    }
+    Some(value)
+}

@@ -1,0 +1,161 @@
+//! EDNS (RFC 6891) and the options we understand: Client Subnet (RFC 7871) and NSID (RFC 5001).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::u16_at;
+
+/// Option code of NSID (RFC 5001).
+pub const OPTION_NSID: u16 = 3;
+/// Option code of EDNS Client Subnet (RFC 7871).
+pub const OPTION_SUBNET: u16 = 8;
+
+/// What a query's OPT record says. Unknown options and flags are ignored (RFC 6891 section 6.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edns {
+    /// The largest UDP message the sender takes, in octets, at least 512.
+    pub udp_octets_max: u16,
+    /// The DO bit, which a response copies (RFC 3225 section 3).
+    pub dnssec_ok: bool,
+    /// The sender asks who we are.
+    pub nsid: bool,
+    /// Whom the sender asks for.
+    pub subnet: Option<Subnet>,
+}
+
+/// A well-formed EDNS Client Subnet option of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// The client's address; every bit behind the source prefix is 0.
+    pub address: IpAddr,
+    /// SOURCE PREFIX-LENGTH. 0 asks us not to look (RFC 7871 section 7.1.2).
+    pub source: u8,
+}
+
+/// An OPT record that is answered with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EdnsError {
+    /// An option is malformed: FORMERR.
+    FormErr,
+    /// A version above 0: BADVERS (RFC 6891 section 6.1.3).
+    BadVers,
+}
+
+impl Edns {
+    /// Reads an OPT record: its ten octets of type, class, TTL and length, and its data.
+    pub fn parse(fixed: &[u8], data: &[u8]) -> Result<Edns, EdnsError> {
+        if fixed[5] != 0 {
+            return Err(EdnsError::BadVers);
+        }
+        let mut edns = Edns {
+            // Values under 512 mean 512 (RFC 6891 section 6.2.3).
+            udp_octets_max: u16_at(fixed, 2).max(512),
+            dnssec_ok: fixed[6] & 0x80 != 0,
+            nsid: false,
+            subnet: None,
+        };
+        let mut rest = data;
+        while !rest.is_empty() {
+            let (head, tail) = rest.split_at_checked(4).ok_or(EdnsError::FormErr)?;
+            let (value, tail) =
+                tail.split_at_checked(usize::from(u16_at(head, 2))).ok_or(EdnsError::FormErr)?;
+            match u16_at(head, 0) {
+                OPTION_SUBNET if edns.subnet.is_some() => return Err(EdnsError::FormErr),
+                OPTION_SUBNET => edns.subnet = Some(Subnet::parse(value).ok_or(EdnsError::FormErr)?),
+                OPTION_NSID => edns.nsid = true,
+                _ => {}
+            }
+            rest = tail;
+        }
+        Ok(edns)
+    }
+}
+
+impl Subnet {
+    /// Reads the option's data as strictly as RFC 7871 sections 6 and 7.1.2 ask: a known family, a
+    /// scope of 0, exactly the octets the source prefix needs, and no bit set behind it.
+    pub fn parse(value: &[u8]) -> Option<Subnet> {
+        let (&[family_high, family_low, source, 0], address) = value.split_first_chunk()? else {
+            return None;
+        };
+        if address.len() != usize::from(source).div_ceil(8) {
+            return None;
+        }
+        let behind = source % 8;
+        if behind != 0 && address.last()? << behind != 0 {
+            return None;
+        }
+        let address = match u16::from_be_bytes([family_high, family_low]) {
+            FAMILY_V4 if source <= 32 => IpAddr::V4(Ipv4Addr::from(padded::<4>(address))),
+            FAMILY_V6 if source <= 128 => IpAddr::V6(Ipv6Addr::from(padded::<16>(address))),
+            _ => return None,
+        };
+        Some(Subnet { address, source })
+    }
+
+    /// Octets of the whole option in a response.
+    #[inline]
+    pub fn option_octets(&self) -> usize {
+        8 + usize::from(self.source).div_ceil(8)
+    }
+
+    /// Writes the whole option for a response: family, source and address as asked, and our scope
+    /// (RFC 7871 section 7.2.1). `out` has [`Subnet::option_octets`] octets.
+    #[inline]
+    pub fn write(&self, scope: u8, out: &mut [u8]) {
+        let length = (out.len() - 4) as u8;
+        let family = if self.address.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 } as u8;
+        let head = [0, OPTION_SUBNET as u8, 0, length, 0, family, self.source, scope];
+        out[..8].copy_from_slice(&head);
+        let address = &mut out[8..];
+        match self.address {
+            IpAddr::V4(v4) => address.copy_from_slice(&v4.octets()[..address.len()]),
+            IpAddr::V6(v6) => address.copy_from_slice(&v6.octets()[..address.len()]),
+        }
+    }
+}
+
+/// Address family numbers (IANA): IPv4 and IPv6.
+const FAMILY_V4: u16 = 1;
+const FAMILY_V6: u16 = 2;
+
+fn padded<const N: usize>(octets: &[u8]) -> [u8; N] {
+    let mut address = [0; N];
+    address[..octets.len()].copy_from_slice(octets);
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subnet_is_read_strictly() {
+        let check = |value: &[u8], expect: Option<(&str, u8)>| {
+            let got = Subnet::parse(value);
+            let expect = expect.map(|(address, source)| Subnet { address: address.parse().unwrap(), source });
+            assert_eq!(got, expect, "{value:?}");
+            if let Some(subnet) = got {
+                let mut out = vec![0; subnet.option_octets()];
+                subnet.write(0, &mut out);
+                assert_eq!(out[4..], *value);
+            }
+        };
+        check(&[0, 1, 24, 0, 81, 2, 69], Some(("81.2.69.0", 24)));
+        check(&[0, 1, 0, 0], Some(("0.0.0.0", 0)));
+        check(&[0, 2, 0, 0], Some(("::", 0)));
+        check(&[0, 1, 32, 0, 1, 2, 3, 4], Some(("1.2.3.4", 32)));
+        check(&[0, 1, 20, 0, 1, 2, 0x30], Some(("1.2.48.0", 20)));
+        check(&[0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0, 0, 1], Some(("2001:db8:0:100::", 56)));
+        check(&[], None);
+        check(&[0, 1, 24], None);
+        check(&[0, 0, 0, 0], None); // Family 0.
+        check(&[0, 3, 8, 0, 1], None); // Unknown family.
+        check(&[1, 1, 8, 0, 1], None); // Unknown family whose low octet looks known.
+        check(&[0, 1, 24, 0, 81, 2], None); // Too short.
+        check(&[0, 1, 24, 0, 81, 2, 69, 0], None); // Too long.
+        check(&[0, 1, 20, 0, 1, 2, 0x38], None); // A bit behind the prefix.
+        check(&[0, 1, 24, 1, 81, 2, 69], None); // A scope in a query.
+        check(&[0, 1, 33, 0, 1, 2, 3, 4, 0], None); // A prefix IPv4 does not have.
+        check(&[0, 1, 0, 0, 0], None); // An address where none belongs.
+    }
+}

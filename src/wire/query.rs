@@ -1,0 +1,266 @@
+//! A query as it comes in: header, question, EDNS.
+
+use super::edns::{Edns, EdnsError};
+use super::name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name};
+use super::{record_type, u16_at};
+
+/// Octets of a header (RFC 1035 section 4.1.1).
+pub const HEADER_OCTETS: usize = 12;
+
+/// Opcode QUERY (RFC 1035 section 4.1.1).
+pub const OPCODE_QUERY: u8 = 0;
+/// Opcode NOTIFY (RFC 1996).
+pub const OPCODE_NOTIFY: u8 = 4;
+/// Opcode UPDATE (RFC 2136).
+pub const OPCODE_UPDATE: u8 = 5;
+
+/// Most labels of a name, the root label not counted.
+const LABELS_MAX: usize = NAME_OCTETS_MAX / 2;
+
+/// A query's name, ready to be looked up and pointed at. One per worker, filled per query.
+pub struct Qname {
+    /// The name in lower case, in wire form. Only the first `len` octets are of this query; eight
+    /// octets behind the longest name let the hash read whole words.
+    lower: [u8; NAME_OCTETS_MAX + 8],
+    len: u8,
+    /// Where each label starts in `lower`, from the left, the root label not counted.
+    labels: [u8; LABELS_MAX],
+    label_count: u8,
+    /// The hash of the suffix that starts at each label; behind the last label that of the root.
+    hashes: [u64; LABELS_MAX + 1],
+}
+
+impl Default for Qname {
+    fn default() -> Qname {
+        Qname {
+            lower: [0; NAME_OCTETS_MAX + 8],
+            len: 1,
+            labels: [0; LABELS_MAX],
+            label_count: 0,
+            hashes: [0; LABELS_MAX + 1],
+        }
+    }
+}
+
+impl From<&Name> for Qname {
+    fn from(name: &Name) -> Qname {
+        let mut qname = Qname::default();
+        qname.set(name.as_wire());
+        qname
+    }
+}
+
+impl Qname {
+    /// Takes a whole name in wire form, as zones hold them.
+    #[inline]
+    pub fn set(&mut self, wire: &[u8]) {
+        let read = self.read(wire);
+        debug_assert_eq!(read, Ok(wire.len()), "names at load are whole");
+    }
+
+    /// Reads the name at the front of `bytes`. The question is the first name of a message, so a
+    /// compression pointer in it has nothing to point at (RFC 1035 section 4.1.4).
+    fn read(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        let mut at = 0;
+        let mut count = 0;
+        loop {
+            let len = usize::from(*bytes.get(at).ok_or(Malformed::FormErr)?);
+            if len == 0 {
+                break;
+            }
+            // The second bound also keeps `count` below the number of labels 255 octets can hold.
+            if len > LABEL_OCTETS_MAX || at + 1 + len >= NAME_OCTETS_MAX {
+                return Err(Malformed::FormErr);
+            }
+            self.labels[count] = at as u8;
+            count += 1;
+            at += 1 + len;
+        }
+        let len = at + 1;
+        // Length octets are below 64, so folding case leaves them alone.
+        for (lower, byte) in self.lower[..len].iter_mut().zip(&bytes[..len]) {
+            *lower = byte.to_ascii_lowercase();
+        }
+        self.len = len as u8;
+        self.label_count = count as u8;
+        self.hash(count);
+        Ok(len)
+    }
+
+    /// Hashes every suffix, from the right: a name's hash continues that of its parent.
+    #[inline]
+    fn hash(&mut self, count: usize) {
+        let mut hash = ROOT_HASH;
+        self.hashes[count] = hash;
+        for label in (0..count).rev() {
+            let start = usize::from(self.labels[label]);
+            let octets = 1 + usize::from(self.lower[start]);
+            let mut at = 0;
+            while at < octets {
+                let word: [u8; 8] = self.lower[start + at..start + at + 8].try_into().expect("eight octets");
+                let beyond = 8usize.saturating_sub(octets - at) as u32 * 8;
+                let word = u64::from_le_bytes(word) & u64::MAX >> beyond;
+                // A folded multiply, as in wyhash: the high half carries what the low half loses.
+                let product = u128::from(hash ^ word) * u128::from(HASH_FACTOR);
+                hash = product as u64 ^ (product >> 64) as u64;
+                at += 8;
+            }
+            self.hashes[label] = hash;
+        }
+    }
+
+    /// The hashes of the name and of each of its ancestors, the root last.
+    #[inline]
+    pub fn hashes(&self) -> &[u64] {
+        &self.hashes[..=usize::from(self.label_count)]
+    }
+
+    /// The suffix that starts at a label, in lower case; the root behind the last.
+    #[inline]
+    pub fn suffix(&self, label: usize) -> &[u8] {
+        let from = if label < usize::from(self.label_count) {
+            usize::from(self.labels[label])
+        } else {
+            usize::from(self.len) - 1
+        };
+        &self.lower[from..usize::from(self.len)]
+    }
+
+    /// The name in lower case, in wire form.
+    #[inline]
+    pub fn lower(&self) -> &[u8] {
+        &self.lower[..usize::from(self.len)]
+    }
+
+    /// Octets of the name in wire form.
+    #[inline]
+    pub fn wire_len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Where each label starts in [`Qname::lower`], from the left.
+    #[inline]
+    pub fn labels(&self) -> &[u8] {
+        &self.labels[..usize::from(self.label_count)]
+    }
+}
+
+/// Any odd start and factor do; senders cannot choose what is in the table, only what they ask of it.
+const ROOT_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
+const HASH_FACTOR: u64 = 0xA076_1D64_78BD_642F;
+
+/// A query that can be answered, or refused with its question.
+pub struct Query {
+    /// The opcode, 0 to 15.
+    pub opcode: u8,
+    /// QTYPE.
+    pub qtype: u16,
+    /// QCLASS.
+    pub qclass: u16,
+    /// Octets of header and question: what a response starts with.
+    pub question_end: usize,
+    /// The OPT record.
+    pub edns: Result<Option<Edns>, EdnsError>,
+}
+
+/// A packet that is no query we can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// Not answered: a response, a fragment, or a packet with something behind its end. Answering
+    /// could start a loop or serve an attacker.
+    Drop,
+    /// Answered with the header alone: its question cannot be read.
+    FormErr,
+    /// Answered with header and question: what comes behind the question cannot be read.
+    FormErrWithQuestion(usize),
+    /// Answered with the header alone (RFC 1035 section 4.1.1).
+    NotImp,
+    /// NOTIFY and UPDATE are understood and not done here: answered with the header alone.
+    Refused,
+}
+
+impl Query {
+    /// Reads a packet.
+    ///
+    /// QDCOUNT other than 1 is FORMERR (RFC 9619). Opcodes are looked at first: their messages may
+    /// look different from a query's.
+    #[inline]
+    pub fn parse(packet: &[u8], qname: &mut Qname) -> Result<Query, Malformed> {
+        // QR set is a response; a bare header asks nothing.
+        if packet.len() <= HEADER_OCTETS || packet[2] & 0x80 != 0 {
+            return Err(Malformed::Drop);
+        }
+        let opcode = packet[2] >> 3 & 0xF;
+        match opcode {
+            OPCODE_QUERY => {}
+            OPCODE_NOTIFY | OPCODE_UPDATE => return Err(Malformed::Refused),
+            _ => return Err(Malformed::NotImp),
+        }
+        if u16_at(packet, 4) != 1 {
+            return Err(Malformed::FormErr);
+        }
+        let name_end = HEADER_OCTETS + qname.read(&packet[HEADER_OCTETS..])?;
+        let question_end = name_end + 4;
+        if packet.len() < question_end {
+            return Err(Malformed::FormErr);
+        }
+        let records = u32::from(u16_at(packet, 6)) + u32::from(u16_at(packet, 8));
+        let edns = if records == 0 && packet[10..12] == [0, 0] {
+            if packet.len() != question_end {
+                return Err(Malformed::Drop);
+            }
+            Ok(None)
+        } else {
+            read_records(packet, question_end, records, u32::from(u16_at(packet, 10)))?
+        };
+        Ok(Query {
+            opcode,
+            qtype: u16_at(packet, name_end),
+            qclass: u16_at(packet, name_end + 2),
+            question_end,
+            edns,
+        })
+    }
+}
+
+/// Walks over answer, authority and additional, and reads the OPT record on the way.
+fn read_records(
+    packet: &[u8],
+    question_end: usize,
+    before_additional: u32,
+    additional: u32,
+) -> Result<Result<Option<Edns>, EdnsError>, Malformed> {
+    let unreadable = Malformed::FormErrWithQuestion(question_end);
+    let mut at = question_end;
+    let mut edns = Ok(None);
+    for index in 0..before_additional + additional {
+        let owner = at;
+        at = skip_name(packet, at).ok_or(unreadable)?;
+        let fixed = packet.get(at..at + 10).ok_or(unreadable)?;
+        let data = at + 10;
+        at = data + usize::from(u16_at(fixed, 8));
+        let data = packet.get(data..at).ok_or(unreadable)?;
+        if u16_at(fixed, 0) == record_type::OPT {
+            // At the root, once, in the additional section (RFC 6891 section 6.1.1).
+            let misplaced = index < before_additional || packet[owner] != 0;
+            if misplaced || !matches!(edns, Ok(None)) {
+                return Err(unreadable);
+            }
+            edns = Edns::parse(fixed, data).map(Some);
+        }
+    }
+    // Bytes behind the last record: not a message.
+    if at != packet.len() { Err(Malformed::Drop) } else { Ok(edns) }
+}
+
+/// Where the name at `at` ends. A pointer ends it; nothing here needs what it points at.
+fn skip_name(packet: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *packet.get(at)? {
+            0 => return Some(at + 1),
+            len if usize::from(len) <= LABEL_OCTETS_MAX => at += 1 + usize::from(len),
+            pointer if pointer >= 0xC0 => return Some(at + 2),
+            _ => return None,
+        }
+    }
+}
