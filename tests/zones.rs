@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use hickory_proto::rr::{Name as HickoryName, RData, RecordType};
 use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder, NameEncoding, Restrict};
 use hickory_proto::serialize::txt::Parser;
-use rhumb::state::problem::{Problem, Severity};
+use rhumb::files::{Problem, Severity};
 use rhumb::state::zones::{Progress, ZoneRecord, check_zones, read_zone, read_zones, type_name};
 
 const APEX: &str = "$TTL 1h\n@ SOA ns1 hostmaster 1 2h 15m 14d 5m\n@ NS ns1\nns1 A 192.0.2.53\n";
