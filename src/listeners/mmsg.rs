@@ -21,9 +21,16 @@ use libc::{c_uint, cmsghdr, in_pktinfo, in6_pktinfo, iovec, mmsghdr, msghdr, soc
 const DATAGRAM_BYTES: usize = 4096 + 64;
 
 /// See the module's head. All memory is made at the start.
+///
+/// The headers point into the slots for as long as the batch lives: the vectors never grow, and a slot is
+/// only reached through the pointer that theirs come from, never through a reference to the whole vector,
+/// so that theirs stay good. The kernel uses them only during the two calls, when nothing else does.
 pub(super) struct Batch {
     slots: Vec<Slot>,
-    headers: Vec<mmsghdr>,
+    /// One per slot, where the kernel writes.
+    taking: Vec<mmsghdr>,
+    /// One per answer.
+    giving: Vec<mmsghdr>,
     /// The slots that have an answer, and its length.
     answered: Vec<(usize, usize)>,
     received: usize,
@@ -44,7 +51,8 @@ pub(super) struct Sent {
 struct Slot {
     name: Name,
     control: Control,
-    parts: iovec,
+    query_part: iovec,
+    answer_part: iovec,
     query: [u8; DATAGRAM_BYTES],
     answer: [u8; DATAGRAM_BYTES],
 }
@@ -80,12 +88,17 @@ impl Batch {
     /// A batch of at most `datagrams`, for a socket of this family; `tells_destination` if the socket
     /// says which of our addresses a datagram was sent to.
     pub(super) fn new(datagrams: usize, ipv6: bool, tells_destination: bool) -> Batch {
+        let mut slots: Vec<Slot> = (0..datagrams).map(|_| Slot::new()).collect();
+        let first = slots.as_mut_ptr();
+        // SAFETY: there are as many slots.
+        let taking: Vec<mmsghdr> = (0..datagrams).map(|n| unsafe { Slot::header(first.add(n)) }).collect();
         Batch {
-            slots: (0..datagrams).map(|_| Slot::new()).collect(),
-            // SAFETY: for the plain numbers and pointers of an mmsghdr, zero is a value.
-            headers: vec![unsafe { zeroed() }; datagrams],
+            slots,
+            giving: taking.clone(),
+            // Fresh headers are made ready like used ones.
+            received: taking.len(),
+            taking,
             answered: Vec::with_capacity(datagrams),
-            received: 0,
             ipv6,
             control_bytes: if tells_destination { size_of::<Control>() } else { 0 },
         }
@@ -93,31 +106,21 @@ impl Batch {
 
     /// Waits for a datagram, then takes all that are there, up to the batch's size. Gives their number.
     pub(super) fn receive(&mut self, socket: RawFd) -> io::Result<usize> {
-        self.received = 0;
-        let slots = self.slots.as_mut_ptr();
-        for (i, header) in self.headers.iter_mut().enumerate() {
-            // SAFETY: there are as many slots as headers.
-            *header = unsafe { (*slots.add(i)).receiving(self.control_bytes) };
+        for header in &mut self.taking[..self.received] {
+            header.msg_hdr.msg_namelen = size_of::<Name>() as libc::socklen_t;
+            header.msg_hdr.msg_controllen = self.control_bytes as _;
         }
-        // SAFETY: each header points into its own slot, which outlives the call and which nothing else
-        // touches during it; the lengths are those of what is pointed to. No pointer is used after the
-        // call: the next one fills the headers anew.
+        self.received = 0;
+        // SAFETY: each header points into its own slot, see above, and the lengths are those of what is
+        // pointed to.
         let received = unsafe {
-            let headers = self.headers.as_mut_ptr();
-            let no_timeout = std::ptr::null_mut();
-            libc::recvmmsg(
-                socket,
-                headers,
-                self.headers.len() as c_uint,
-                libc::MSG_WAITFORONE as _,
-                no_timeout,
-            )
+            let (headers, length) = (self.taking.as_mut_ptr(), self.taking.len() as c_uint);
+            libc::recvmmsg(socket, headers, length, libc::MSG_WAITFORONE as _, std::ptr::null_mut())
         };
-        let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+        self.received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
         // A socket that is shut down gives one message from nobody.
-        let is_shut_down = self.headers[0].msg_hdr.msg_namelen == 0;
-        self.received = if is_shut_down { 0 } else { received };
-        Ok(self.received)
+        let is_shut_down = self.taking[0].msg_hdr.msg_namelen == 0;
+        Ok(if is_shut_down { 0 } else { self.received })
     }
 
     /// Asks `answer` about every datagram: it gives the length of what it wrote, or none. Gives the
@@ -128,11 +131,15 @@ impl Batch {
     ) -> usize {
         self.answered.clear();
         let mut too_long = 0;
-        for (i, (slot, header)) in self.slots.iter_mut().zip(&self.headers[..self.received]).enumerate() {
+        let first = self.slots.as_mut_ptr();
+        for (i, header) in self.taking[..self.received].iter().enumerate() {
             if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
                 too_long += 1;
                 continue;
             }
+            // SAFETY: there are as many slots as headers; the batch is borrowed for us alone, and the kernel
+            // is not at work.
+            let slot = unsafe { &mut *first.add(i) };
             let Some(peer) = slot.peer(self.ipv6, header.msg_hdr.msg_namelen) else { continue };
             let query = &slot.query[..(header.msg_len as usize).min(DATAGRAM_BYTES)];
             if let Some(length) = answer(query, peer, &mut slot.answer) {
@@ -145,16 +152,21 @@ impl Batch {
     /// Sends the answers. One that the kernel refuses (no route, a full queue, a firewall) is lost
     /// alone: the rest is sent all the same, and every call gets at least one out of the way.
     pub(super) fn send(&mut self, socket: RawFd) -> Sent {
-        let slots = self.slots.as_mut_ptr();
-        for (n, &(i, length)) in self.answered.iter().enumerate() {
-            // Answer n is from slot i >= n, so what receiving left in header i is still there.
-            let received = self.headers[i].msg_hdr;
-            // SAFETY: `answered` holds indices of slots.
-            self.headers[n] = unsafe { (*slots.add(i)).sending(&received, length, self.ipv6) };
+        let first = self.slots.as_mut_ptr();
+        for (header, &(i, length)) in self.giving.iter_mut().zip(&self.answered) {
+            let taken = &self.taking[i].msg_hdr;
+            // SAFETY: `answered` holds indices of slots; otherwise as for answering.
+            let slot = unsafe { &mut *first.add(i) };
+            if taken.msg_controllen != 0 {
+                slot.control.info.leave_route_open(self.ipv6);
+            }
+            slot.answer_part.iov_len = length;
+            // SAFETY: only the field's address is taken.
+            header.msg_hdr = msghdr { msg_iov: unsafe { &raw mut (*first.add(i)).answer_part }, ..*taken };
         }
         let (mut next, mut refused) = (0, 0);
         while next < self.answered.len() {
-            let rest = &mut self.headers[next..self.answered.len()];
+            let rest = &mut self.giving[next..self.answered.len()];
             // SAFETY: as for receiving; the kernel only reads what the headers point to.
             let sent = unsafe { libc::sendmmsg(socket, rest.as_mut_ptr(), rest.len() as c_uint, 0) };
             match usize::try_from(sent) {
@@ -170,6 +182,8 @@ impl Batch {
     }
 }
 
+const NO_PART: iovec = iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+
 impl Slot {
     fn new() -> Slot {
         Slot {
@@ -177,40 +191,31 @@ impl Slot {
             name: unsafe { zeroed() },
             // SAFETY: as above.
             control: unsafe { zeroed() },
-            parts: iovec { iov_base: std::ptr::null_mut(), iov_len: 0 },
+            query_part: NO_PART,
+            answer_part: NO_PART,
             query: [0; DATAGRAM_BYTES],
             answer: [0; DATAGRAM_BYTES],
         }
     }
 
-    /// The header that lets the kernel write a datagram here. Valid until the slot is next touched.
-    fn receiving(&mut self, control_bytes: usize) -> mmsghdr {
-        self.parts = iovec { iov_base: self.query.as_mut_ptr().cast(), iov_len: DATAGRAM_BYTES };
-        self.header(size_of::<Name>() as libc::socklen_t, control_bytes)
-    }
-
-    /// The header that sends the first `length` bytes of the answer to the peer, from the address the
-    /// peer asked. Valid until the slot is next touched.
-    fn sending(&mut self, received: &msghdr, length: usize, ipv6: bool) -> mmsghdr {
-        if received.msg_controllen != 0 {
-            self.control.info.leave_route_open(ipv6);
+    /// The header by which the kernel writes to a slot; it lacks the lengths of the name and the control
+    /// data. Makes the slot's two parts point to its two buffers.
+    ///
+    /// # Safety
+    ///
+    /// `slot` must point to a slot.
+    unsafe fn header(slot: *mut Slot) -> mmsghdr {
+        // SAFETY: the caller says so. For plain numbers and pointers, zero is a value.
+        unsafe {
+            (*slot).query_part = iovec { iov_base: (&raw mut (*slot).query).cast(), iov_len: DATAGRAM_BYTES };
+            (*slot).answer_part.iov_base = (&raw mut (*slot).answer).cast();
+            let mut header: mmsghdr = zeroed();
+            header.msg_hdr.msg_name = (&raw mut (*slot).name).cast();
+            header.msg_hdr.msg_iov = &raw mut (*slot).query_part;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = (&raw mut (*slot).control).cast();
+            header
         }
-        self.parts = iovec { iov_base: self.answer.as_mut_ptr().cast(), iov_len: length };
-        let mut header = self.header(received.msg_namelen, 0);
-        header.msg_hdr.msg_controllen = received.msg_controllen;
-        header
-    }
-
-    fn header(&mut self, name_bytes: libc::socklen_t, control_bytes: usize) -> mmsghdr {
-        // SAFETY: for plain numbers and pointers, zero is a value.
-        let mut header: mmsghdr = unsafe { zeroed() };
-        header.msg_hdr.msg_name = (&raw mut self.name).cast();
-        header.msg_hdr.msg_namelen = name_bytes;
-        header.msg_hdr.msg_iov = &raw mut self.parts;
-        header.msg_hdr.msg_iovlen = 1;
-        header.msg_hdr.msg_control = (&raw mut self.control).cast();
-        header.msg_hdr.msg_controllen = control_bytes as _;
-        header
     }
 
     /// Who sent the datagram, if the kernel said so.
