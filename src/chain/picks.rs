@@ -89,7 +89,9 @@ pub struct Picks {
     bypassed: bool,
     placed: PlacedBy,
     /// Room to sort in, kept here because clearing it for each sort would cost more than the sort.
-    order: [u128; MAX_ANSWERS],
+    order: [u64; MAX_ANSWERS],
+    /// The same for keys that do not fit.
+    wide_order: [u128; MAX_ANSWERS],
 }
 
 impl Default for Picks {
@@ -105,6 +107,7 @@ impl Default for Picks {
             bypassed: false,
             placed: PlacedBy::NotAsked,
             order: [0; MAX_ANSWERS],
+            wide_order: [0; MAX_ANSWERS],
         }
     }
 }
@@ -204,13 +207,16 @@ impl Picks {
     /// Keeps the answers for which `keep` holds, in order.
     #[inline]
     pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
-        let mut kept = 0;
-        for at in 0..self.len {
+        // Most often nothing goes, and then nothing is written.
+        let goes = |answer: &u8| !keep(*answer as usize);
+        let Some(mut kept) = self.as_slice().iter().position(goes) else { return };
+        for at in kept + 1..self.len {
             let answer = self.items[at];
-            // Branch-free compaction: the write is harmless when the answer goes.
-            self.items[kept] = answer;
-            self.ties[kept] = self.ties[at];
-            kept += usize::from(keep(answer as usize));
+            if keep(answer as usize) {
+                self.items[kept] = answer;
+                self.ties[kept] = self.ties[at];
+                kept += 1;
+            }
         }
         self.len = kept;
     }
@@ -246,6 +252,10 @@ impl Picks {
     /// (`draw` gives a number in 0..1 per answer). Stands aside when nothing would be left.
     #[inline]
     pub fn shed(&mut self, shed: impl Fn(usize) -> Shed, draw: impl Fn(usize) -> f64) {
+        // Most often nothing is shed.
+        if self.as_slice().iter().all(|&answer| shed(answer as usize) == Shed::Keep) {
+            return;
+        }
         if self.as_slice().iter().any(|&answer| matches!(shed(answer as usize), Shed::Maybe(_))) {
             self.random = true;
         }
@@ -293,8 +303,15 @@ impl Picks {
             self.sort_in_doubt(key);
             return;
         }
-        // Key, then place (which makes the unstable sort stable).
-        self.sort_order(|at, answer| u128::from(key(answer)) << 64 | at as u128);
+        // Key, then place (which makes the unstable sort stable), then the answer itself.
+        let order = &mut self.order[..self.len];
+        for (at, (slot, &answer)) in order.iter_mut().zip(&self.items).enumerate() {
+            *slot = u64::from(key(answer as usize)) << 16 | (at as u64) << 8 | u64::from(answer);
+        }
+        order.sort_unstable();
+        for (slot, item) in order.iter().zip(&mut self.items) {
+            *item = *slot as u8;
+        }
     }
 
     /// Sorts by tier, smallest first, and inside a tier by a number drawn for this query.
@@ -309,13 +326,13 @@ impl Picks {
             self.sort_in_doubt(tier);
             return;
         }
-        self.sort_order(|_, answer| u128::from(tier(answer)) << 64 | u128::from(drawn(answer)));
+        self.sort_wide(|_, answer| u128::from(tier(answer)) << 64 | u128::from(drawn(answer)));
     }
 
     /// Sorts by a key of 96 bits made from place and answer.
     #[inline]
-    fn sort_order(&mut self, key: impl Fn(usize, usize) -> u128) {
-        let order = &mut self.order[..self.len];
+    fn sort_wide(&mut self, key: impl Fn(usize, usize) -> u128) {
+        let order = &mut self.wide_order[..self.len];
         for (at, (slot, &answer)) in order.iter_mut().zip(&self.items).enumerate() {
             *slot = key(at, answer as usize) << 8 | u128::from(answer);
         }
@@ -328,11 +345,11 @@ impl Picks {
     fn sort_in_doubt(&mut self, key: impl Fn(usize) -> u32) {
         let ties = self.ties;
         let tied = |at: usize, answer: usize| u128::from(key(answer)) << 32 | u128::from(ties[at]);
-        self.sort_order(|at, answer| tied(at, answer) << 8 | at as u128);
+        self.sort_wide(|at, answer| tied(at, answer) << 8 | at as u128);
         let mut class = 0;
         for at in 0..self.len {
             // What is left of the sorted slot without place and answer is the key and the old tie.
-            if at > 0 && self.order[at - 1] >> 16 != self.order[at] >> 16 {
+            if at > 0 && self.wide_order[at - 1] >> 16 != self.wide_order[at] >> 16 {
                 class += 1;
             }
             self.ties[at] = class;

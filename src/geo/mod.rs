@@ -18,8 +18,8 @@ mod questions;
 mod ranges;
 mod regions;
 mod special;
-pub mod text;
 pub mod table;
+pub mod text;
 pub mod world;
 
 pub use catalogue::Facts;
@@ -28,6 +28,6 @@ pub use mmdb::{Database, DatabaseError};
 pub use place::{Continent, Coordinates, Country, Georegion, Location, Subdivision};
 pub use questions::{Compiled, Questions};
 pub use special::special_purpose;
-pub use text::build_file;
 pub use table::{Found, Table};
+pub use text::build_file;
 pub use world::{Place, Progress, Said, Source, World};
