@@ -132,7 +132,7 @@ fn modelled() -> Vec<(&'static str, Option<Meta>, &'static str, &'static str, Ve
 }
 
 /// Records without a model: name, deterministic or not, and the rest.
-const OTHERS: [(&str, bool, &str); 5] = [
+const OTHERS: [(&str, bool, &str); 6] = [
     (
         "backup",
         false,
@@ -149,6 +149,8 @@ const OTHERS: [(&str, bool, &str); 5] = [
         true,
         "pool = 'regions'\nfilters = ['geotarget_regional', 'up', { filter = 'select_first_n', config = { n = 2 } }]",
     ),
+    // Here coins can empty a rung, and what the next one has may pass the fence.
+    ("pool-fence", true, "pool = 'wss'\non_empty = 'nodata'\nfilters = ['geofence_country']"),
     ("everybody", true, "pool = 'wss'\nuse_client_subnet = false\nfilters = ['geotarget_country', 'select_first_n']"),
 ];
 
@@ -205,7 +207,7 @@ fn addresses(net: usize, number: usize, stack: usize) -> String {
 /// What is true while we serve: names, and a change of an answer by its PoP and stack.
 type Change = fn(pop: &str, stack: &str, state: &mut State);
 
-const STATES: [(&str, Change); 12] = [
+const STATES: [(&str, Change); 13] = [
     ("as it is", |_, _, _| {}),
     ("Dublin drained by 30 %", |pop, _, state| state.drained = if pop == "eu-west-1" { 30 } else { 0 }),
     ("three partial drains", |pop, _, state| {
@@ -247,6 +249,10 @@ const STATES: [(&str, Change); 12] = [
     ("everything drained by half or down", |pop, _, state| {
         state.drained = if pop.starts_with("eu") { 0 } else { 50 };
         state.meta.up.verdict = Some(!pop.starts_with("eu"));
+    }),
+    ("only Tokyo up, and drained by half", |pop, _, state| {
+        state.drained = if pop == "ap-northeast-1" { 50 } else { 0 };
+        state.meta.up.verdict = Some(pop == "ap-northeast-1");
     }),
     ("everything drained", |_, _, state| state.drained = 100),
     ("everything down, the Americas drained by half", |pop, _, state| {
@@ -400,7 +406,7 @@ fn hold_to_themselves(served: &mut Served, ground: &Ground, seed: u64, clients: 
                     holds_inside(served, &mut rng, label, name, qtype, client, &said);
                     continue;
                 }
-                let mut choices = |served: &mut Served, client| -> BTreeSet<BTreeSet<IpAddr>> {
+                let choices = |served: &mut Served, client| -> BTreeSet<BTreeSet<IpAddr>> {
                     (0..40).map(|_| served.ask(name, qtype, Some(client)).set()).collect()
                 };
                 let choice = choices(served, client);
