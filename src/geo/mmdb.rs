@@ -14,10 +14,10 @@
 //! cannot leak into the other's, since only the first address of each network is taken.
 
 use std::collections::HashMap;
-use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use std::{fmt, fs};
 
 use ipnet::IpNet;
 use maxminddb::{MaxMindDbError, Reader, WithinOptions};
@@ -147,11 +147,14 @@ impl Database {
     }
 }
 
-/// `GeoLite2-City of 2026-11-20T08:00:00Z, 5123456 nodes`.
-impl std::fmt::Display for Database {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let built = humantime::format_rfc3339_seconds(self.built);
-        write!(f, "{} of {built}, {} nodes", self.database_type, self.nodes)
+/// `GeoLite2-City of 2026-11-20T08:00:00Z, 5123456 nodes`; a file built without a date shows none.
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.database_type)?;
+        if self.built != SystemTime::UNIX_EPOCH {
+            write!(f, " of {}", humantime::format_rfc3339_seconds(self.built))?;
+        }
+        write!(f, ", {} nodes", self.nodes)
     }
 }
 
@@ -256,4 +259,85 @@ pub enum DatabaseError {
     /// The reader takes it, yet it cannot be right.
     #[error("no whole MaxMind DB file: {0}")]
     Damaged(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SAMPLE: &[u8] = include_bytes!("../../geoip/sample.mmdb");
+
+    fn fold(bytes: Vec<u8>) -> Result<Folded, DatabaseError> {
+        Database::from_bytes(Path::new("x.mmdb"), bytes)?.fold(&mut Catalogue::default(), &|_, _| {})
+    }
+
+    #[test]
+    fn a_file_says_what_it_is() {
+        let database = Database::from_bytes(Path::new("x.mmdb"), SAMPLE.to_vec()).unwrap();
+        assert_eq!(database.to_string(), format!("rhumb-City, {} nodes", database.nodes));
+        assert!(database.has_v6 && database.nodes > 1000);
+        let dated = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_247_955);
+        let (bytes, _) = crate::geo::text::build(Path::new("x"), "10.0.0.0/8 IE", dated).unwrap();
+        let database = Database::from_bytes(Path::new("x.mmdb"), bytes).unwrap();
+        assert!(database.to_string().starts_with("rhumb-City of 2026-11-21T07:59:15Z, "), "{database}");
+    }
+
+    #[test]
+    fn progress_ends_at_its_total() {
+        let seen = std::cell::Cell::new((0, 1));
+        let database = Database::from_bytes(Path::new("x.mmdb"), SAMPLE.to_vec()).unwrap();
+        database.fold(&mut Catalogue::default(), &|done, total| seen.set((done, total))).unwrap();
+        assert_eq!(seen.get().0, seen.get().1);
+        assert!(seen.get().1 > 1000);
+    }
+
+    #[test]
+    fn a_part_of_a_file_is_refused() {
+        for length in [0, 1, 100, SAMPLE.len() / 2, SAMPLE.len() - 200] {
+            let error = fold(SAMPLE[..length].to_vec()).err().expect("refused").to_string();
+            assert!(error.starts_with("no whole MaxMind DB file"), "{length}: {error}");
+        }
+        let missing = Database::open(Path::new("/nowhere/x.mmdb")).err().expect("refused").to_string();
+        assert!(missing.starts_with("cannot be read: "), "{missing}");
+    }
+
+    /// The start is new, the end still old, as when a file is overwritten in place.
+    #[test]
+    fn a_tree_that_leads_back_into_itself_is_refused() {
+        let database = Database::from_bytes(Path::new("x.mmdb"), SAMPLE.to_vec()).unwrap();
+        let tree = database.nodes as usize * usize::from(database.reader.metadata().record_size) / 4;
+        for node in [0, 1] {
+            // Every node's both records lead to this one.
+            let mut bytes = SAMPLE.to_vec();
+            bytes[..tree].fill(0);
+            bytes[..tree].iter_mut().skip(2).step_by(3).for_each(|byte| *byte = node);
+            let error = fold(bytes).err().expect("refused").to_string();
+            assert!(error.contains("cycle"), "{error}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn damage_never_panics(
+            damage in prop::collection::vec((0..SAMPLE.len(), any::<u8>()), 1..20),
+            cut in prop::option::of(0..SAMPLE.len()),
+        ) {
+            let mut bytes = SAMPLE.to_vec();
+            for (place, byte) in damage {
+                bytes[place] = byte;
+            }
+            bytes.truncate(cut.unwrap_or(bytes.len()));
+            let database = Database::from_bytes(Path::new("x.mmdb"), bytes);
+            if let Ok(database) = database {
+                // Whatever it says: it returns, and a file that folds answers for every address.
+                let folded = database.fold(&mut Catalogue::default(), &|_, _| {});
+                let answer = database.lookup("81.2.69.160".parse().unwrap());
+                prop_assert!(folded.is_err() || answer.is_ok());
+            }
+        }
+    }
 }

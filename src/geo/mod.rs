@@ -19,6 +19,7 @@ mod ranges;
 mod regions;
 mod special;
 pub mod table;
+pub mod text;
 pub mod world;
 
 pub use catalogue::Facts;
