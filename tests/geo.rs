@@ -90,7 +90,8 @@ fn the_example_networks_load_without_a_warning() {
 
 #[test]
 fn the_first_source_that_knows_wins_and_a_nested_entry_inherits_nothing() {
-    let text = "[[network]]\nprefixes = '81.2.0.0/16'\ncountry = 'FR'\nlatitude = 48.86\nlongitude = 2.35\nasn = 64500\n\
+    let text = "[[network]]\nprefixes = '81.2.0.0/16'\nasn = 64500\n\
+         country = 'FR'\nlatitude = 48.86\nlongitude = 2.35\n\
          [[network]]\nprefixes = '81.2.69.0/24'\nasn = 64501\n\
          [[network]]\nprefixes = '81.2.70.0/24'\ncountry = 'BE'\n";
     let path = std::env::temp_dir().join(format!("rhumb-networks-{}.toml", std::process::id()));
@@ -126,7 +127,7 @@ fn a_database_is_replaced_whole_or_not_at_all() {
     let directory = std::env::temp_dir().join(format!("rhumb-build-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let (source, target) = (directory.join("nets.txt"), directory.join("nets.mmdb"));
-    let mut build = |text: &str| {
+    let build = |text: &str| {
         std::fs::write(&source, text).unwrap();
         text::build_file(&source, &target, SystemTime::UNIX_EPOCH)
     };
