@@ -85,8 +85,17 @@ impl Subnet {
             return None;
         }
         let address = match u16::from_be_bytes([family_high, family_low]) {
-            FAMILY_V4 if source <= 32 => IpAddr::V4(Ipv4Addr::from(padded::<4>(address))),
-            FAMILY_V6 if source <= 128 => IpAddr::V6(Ipv6Addr::from(padded::<16>(address))),
+            FAMILY_V4 if source <= 32 => {
+                // Octet by octet: there are three of them nearly always, too few to call a copy for.
+                let mut bits = [0; 4];
+                bits.iter_mut().zip(address).for_each(|(bit, octet)| *bit = *octet);
+                IpAddr::V4(Ipv4Addr::from(bits))
+            }
+            FAMILY_V6 if source <= 128 => {
+                let mut bits = [0; 16];
+                bits[..address.len()].copy_from_slice(address);
+                IpAddr::V6(Ipv6Addr::from(bits))
+            }
             _ => return None,
         };
         Some(Subnet { address, source })
@@ -117,12 +126,6 @@ impl Subnet {
 /// Address family numbers (IANA): IPv4 and IPv6.
 const FAMILY_V4: u16 = 1;
 const FAMILY_V6: u16 = 2;
-
-fn padded<const N: usize>(octets: &[u8]) -> [u8; N] {
-    let mut address = [0; N];
-    address[..octets.len()].copy_from_slice(octets);
-    address
-}
 
 #[cfg(test)]
 mod tests {
