@@ -343,7 +343,7 @@ pub struct Steered {
 }
 
 /// Steers one query: leaves the answers in `scratch.picks`, in order, with their scope.
-#[inline]
+#[inline(always)]
 pub fn steer<T: Tracer>(
     record: &Record,
     steering: &Steering,

@@ -83,7 +83,8 @@ impl Worker {
             Err(error) => {
                 self.stats.rejected.add();
                 let edns = Edns { udp_octets_max: 512, dnssec_ok: false, nsid: false, subnet: None };
-                let writer = Writer::new(query, parsed.question_end, out, limit(None), 0, &self.qname);
+                let octets = Writer::opt_octets(&edns, &[]);
+                let writer = Writer::new(query, parsed.question_end, out, limit(None), octets, &self.qname);
                 let rcode = match error {
                     EdnsError::FormErr => Rcode::FormErr,
                     EdnsError::BadVers => Rcode::BadVers,
@@ -92,9 +93,8 @@ impl Worker {
             }
         };
         // An identity that is hidden is not even named (RFC 5001 section 2.2 leaves it to us).
-        let edns = edns.map(|edns| Edns { nsid: edns.nsid && !identity.id.is_empty(), ..*edns });
-        let edns = edns.as_ref();
-        let opt_octets = edns.map_or(0, |edns| Writer::opt_octets(edns, &identity.id));
+        let nsid = if edns.is_some_and(|edns| edns.nsid) { &identity.id[..] } else { &[] };
+        let opt_octets = edns.map_or(0, |edns| Writer::opt_octets(edns, nsid));
         let mut writer = Writer::new(query, parsed.question_end, out, limit(edns), opt_octets, &self.qname);
         let mut context = Context {
             qtype: parsed.qtype,
@@ -120,7 +120,7 @@ impl Worker {
             Some(subnet) if subnet.source > 0 => context.scope,
             _ => 0,
         };
-        Reply::Send(writer.finish(rcode, edns, scope, &identity.id, identity.udp_octets_max))
+        Reply::Send(writer.finish(rcode, edns, scope, nsid, identity.udp_octets_max))
     }
 
     fn refuse_malformed(&mut self, malformed: Malformed, query: &[u8], out: &mut [u8]) -> Reply {

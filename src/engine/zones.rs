@@ -112,7 +112,7 @@ pub struct NodeRef<'z> {
 
 impl Zones {
     /// Finds what a name is to us. `ds` asks for the parent's side of a zone cut.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, qname: &Qname, ds: bool) -> Found<'_> {
         let labels = qname.label_count();
         // Nothing here has more labels than `labels_max`, so a name that has cannot be found by its
@@ -142,7 +142,7 @@ impl Zones {
         if node.get().cut == node.index { Found::Name(node) } else { node.or_delegated() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn lookup(&self, qname: &Qname, label: usize) -> Option<u32> {
         let suffix = qname.suffix(label);
         let is_it = |&index: &u32| self.name_of(index) == suffix;
