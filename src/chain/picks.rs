@@ -291,7 +291,10 @@ impl Picks {
                     self.uncertain.insert(self.items[at]);
                 }
             }
-            self.retain_unless_empty(|answer| shed(answer) != Shed::Remove);
+            if self.retain_unless_empty(|answer| shed(answer) != Shed::Remove) {
+                // Whether the draws remove these too hangs on what else is there.
+                self.doubt(|_, answer| matches!(shed(answer), Shed::Maybe(_)));
+            }
         } else {
             self.retain_unless_empty(|answer| match shed(answer) {
                 Shed::Keep => true,
