@@ -134,7 +134,8 @@ impl Ground {
             text += &format!("[[network]]\nprefixes = [{}]\n", prefixes.join(","));
             if let Some(place) = place.map(|place| &self.places[place as usize]) {
                 text += &format!("country = '{}'\n", place.country);
-                text += &place.subdivision.as_ref().map_or(String::new(), |s| format!("subdivision = '{s}'\n"));
+                text +=
+                    &place.subdivision.as_ref().map_or(String::new(), |s| format!("subdivision = '{s}'\n"));
                 if let Some((latitude, longitude)) = place.coordinates {
                     text += &format!("latitude = {latitude:.2}\nlongitude = {longitude:.2}\n");
                 }
@@ -167,7 +168,10 @@ impl Ground {
                 let (first, last) =
                     (ranges.starts[index], ranges.starts.get(index + 1).map_or(u128::MAX, |next| next - 1));
                 if *facts != Facts::default() {
-                    list.push((format!("{}/{}", unaligned(first, v4), (first ^ last).leading_zeros()), *facts));
+                    list.push((
+                        format!("{}/{}", unaligned(first, v4), (first ^ last).leading_zeros()),
+                        *facts,
+                    ));
                 }
             }
             list
@@ -175,8 +179,8 @@ impl Ground {
         of(&self.v4, true).into_iter().chain(of(&self.v6, false))
     }
 
-    /// The ground of a database built of this one, where IPv4 is reachable inside IPv6 too: at `::/96`,
-    /// where the format keeps it, and by its names there, mapped, Teredo and 6to4.
+    /// The ground as it is served: IPv6 addresses that carry an IPv4 address are where that is (at `::/96`,
+    /// mapped, Teredo and 6to4).
     pub fn with_aliases(mut self) -> Ground {
         let v4: Vec<_> = self.v4.starts.iter().copied().zip(self.v4.values.iter().copied()).collect();
         let mut ranges = Vec::new();
@@ -231,12 +235,7 @@ impl Ground {
         };
         let (v4, v6) = (family("0.0.0.0/0", true), family("::/0", false));
         let Maker { places, centroids, .. } = maker;
-        let ground = Ground { places, v4, v6, centroids };
-        let known = (0..u32::MAX).step_by(1 << 16).map(Ipv4Addr::from).find(|v4| {
-            ground.facts((*v4).into()) != Facts::default() && reader.lookup((*v4).into()).unwrap().has_data()
-        });
-        let mapped = known.expect("it knows something").to_ipv6_mapped();
-        if reader.lookup(mapped.into()).unwrap().has_data() { ground.with_aliases() } else { ground }
+        Ground { places, v4, v6, centroids }.with_aliases()
     }
 }
 
@@ -327,14 +326,16 @@ impl Maker {
 
     fn split(&mut self, start: u128, length: u32, shape: &Shape, out: &mut Vec<(u128, u128, Facts)>) {
         // What the format has as aliases of IPv4 is left to it.
-        let holds = |alias: u128, bits: u32| length < bits && alias >> (128 - length) == start >> (128 - length);
+        let holds =
+            |alias: u128, bits: u32| length < bits && alias >> (128 - length) == start >> (128 - length);
         let is_in = |alias: u128, bits: u32| length >= bits && alias >> (128 - bits) == start >> (128 - bits);
         let aliases = [(0x2001 << 112, 32), (0x2002 << 112, 16)];
         let v6 = shape.last > 32;
         if v6 && aliases.iter().any(|&(alias, bits)| is_in(alias, bits)) {
             return;
         }
-        let must = length < shape.whole_until || v6 && aliases.iter().any(|&(alias, bits)| holds(alias, bits));
+        let must =
+            length < shape.whole_until || v6 && aliases.iter().any(|&(alias, bits)| holds(alias, bits));
         if must || length < shape.last && self.rng.f64() < shape.again {
             self.split(start, length + 1, shape, out);
             self.split(start | 1 << (127 - length), length + 1, shape, out);

@@ -166,9 +166,9 @@ impl<'m> Record<'m> {
                 }
                 Step::FenceCountry { remove } | Step::FenceAsn { remove } | Step::FencePrefix { remove } => {
                     let (keys, outcome) = asked.next().unwrap();
-                    let tag = |at: usize| keys.outcomes[outcome.unwrap_or(1) as usize - 1][at].map(|key| {
-                        key == 0 && outcome.is_some()
-                    });
+                    let matches =
+                        |at: usize| outcome.is_some_and(|o| keys.outcomes[o as usize - 1][at] == Some(0));
+                    let tag = |at: usize| is_tagged(step, &self.answers[at]).then(|| matches(at));
                     let matched = picks.iter().any(|&at| tag(at) == Some(true));
                     let keep = |at: usize| tag(at).unwrap_or(!(remove & matched));
                     match self.nodata_on_empty {
@@ -246,7 +246,9 @@ impl<'m> Record<'m> {
             };
             let mut next = Vec::new();
             for world in &worlds {
-                for (&fall, order) in falls.iter().flat_map(|fall| orders.iter().map(move |order| (fall, order))) {
+                for (&fall, order) in
+                    falls.iter().flat_map(|fall| orders.iter().map(move |order| (fall, order)))
+                {
                     let mut world = world.clone();
                     site.iter().for_each(|&at| world.falls[at] = fall);
                     world.orders[number] = order.clone();
@@ -265,7 +267,9 @@ fn sites(answers: &[Answer]) -> Vec<Vec<usize>> {
     for (at, answer) in answers.iter().enumerate() {
         let same = |site: &&mut Vec<usize>| {
             let other = &answers[site[0]];
-            answer.pool.is_some() && answer.pop.is_some() && (&other.pool, &other.pop) == (&answer.pool, &answer.pop)
+            answer.pool.is_some()
+                && answer.pop.is_some()
+                && (&other.pool, &other.pop) == (&answer.pool, &answer.pop)
         };
         match sites.iter_mut().find(same) {
             Some(site) => site.push(at),
@@ -303,8 +307,9 @@ impl Keys {
         };
         let (v4, v6) = match step {
             Step::Country | Step::Latlong | Step::FenceCountry { .. } => {
-                let of_place: Vec<u32> =
-                    (0..ground.places.len()).map(|place| number(of_place(ground, step, answers, place))).collect();
+                let of_place: Vec<u32> = (0..ground.places.len())
+                    .map(|place| number(of_place(ground, step, answers, place)))
+                    .collect();
                 let of = |facts: Facts| facts.place.map_or(0, |place| of_place[place as usize]);
                 (ground.v4.map(of), ground.v6.map(of))
             }
@@ -329,7 +334,9 @@ impl Keys {
                     let keys = |start: u128| {
                         let address = ground::unaligned(start, v4);
                         let key = |answer: &Answer| {
-                            tag(&answer.meta.ip_prefixes, |nets| nets.iter().any(|net| net.contains(&address)))
+                            tag(&answer.meta.ip_prefixes, |nets| {
+                                nets.iter().any(|net| net.contains(&address))
+                            })
                         };
                         answers.iter().map(key).collect()
                     };
@@ -347,6 +354,15 @@ impl Keys {
     /// Whether every address has the same outcome.
     fn is_one(&self) -> bool {
         self.v4.values.len() == 1 && self.v4.values == self.v6.values
+    }
+}
+
+fn is_tagged(step: &Step, answer: &Answer) -> bool {
+    let meta = &answer.meta;
+    match step {
+        Step::FenceAsn { .. } => !meta.asn.is_empty(),
+        Step::FencePrefix { .. } => !meta.ip_prefixes.is_empty(),
+        _ => !meta.country.is_empty() || !meta.subdivisions.is_empty(),
     }
 }
 
@@ -369,9 +385,8 @@ fn of_place(ground: &Ground, step: &Step, answers: &[Answer], place: usize) -> O
         Step::FenceCountry { .. } => answers
             .iter()
             .map(|answer| {
-                let tagged = !answer.meta.country.is_empty() || !answer.meta.subdivisions.is_empty();
                 let matches = answer.meta.country.iter().any(code) || in_subdivision(answer);
-                tagged.then_some(i64::from(!matches))
+                is_tagged(step, answer).then_some(i64::from(!matches))
             })
             .collect(),
         Step::Latlong => {

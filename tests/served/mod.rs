@@ -100,11 +100,8 @@ impl Served {
         let live = old.steerings.iter().zip(&old.live).map(|(steering, live)| {
             let (mut meta, mut drained, mut split) = (Vec::new(), Vec::new(), Vec::new());
             for (index, answer) in steering.answers.iter().enumerate() {
-                let mut state = State {
-                    meta: live.meta[index],
-                    drained: live.drained[index],
-                    split: live.split[index],
-                };
+                let mut state =
+                    State { meta: live.meta[index], drained: live.drained[index], split: live.split[index] };
                 change(answer, &mut state);
                 meta.push(state.meta);
                 drained.push(state.drained);
@@ -190,12 +187,8 @@ pub fn packet(name: &str, qtype: u16, client: Option<Client>) -> Vec<u8> {
 
 fn read(response: &[u8]) -> Said {
     let message = Message::from_vec(response).unwrap_or_else(|error| panic!("{error}: {response:02x?}"));
-    let mut said = Said {
-        rcode: message.metadata.response_code,
-        scope: None,
-        addresses: Vec::new(),
-        cname: None,
-    };
+    let mut said =
+        Said { rcode: message.metadata.response_code, scope: None, addresses: Vec::new(), cname: None };
     for record in &message.answers {
         match &record.data {
             RData::A(a) => said.addresses.push(IpAddr::V4(a.0)),
