@@ -131,7 +131,7 @@ fn fail(served: &Served, label: &str, name: &str, qtype: u16, client: Client, wh
     panic!("{label}: {name} type {qtype} for {}/{}: {what}\n\n{why}", client.0, client.1);
 }
 
-fn apply(served: &Served, change: Change) {
+fn apply(served: &mut Served, change: Change) {
     served.change(|answer, state| {
         change(answer.pop.as_deref().unwrap_or(""), answer.stack.as_deref().unwrap_or(""), state);
     });

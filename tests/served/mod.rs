@@ -19,7 +19,7 @@ use rhumb::engine::steering::Live;
 use rhumb::engine::{Peer, Reply, Snapshot, Stats, Transport, Worker};
 use rhumb::files::{Problem, Severity};
 use rhumb::geo::World;
-use rhumb::state;
+use rhumb::state::{self, Publisher};
 
 pub const A: u16 = 1;
 pub const CNAME: u16 = 5;
@@ -38,6 +38,7 @@ pub struct Served {
     pub worker: Worker,
     /// What the files say, which every change starts from.
     loaded: Arc<Snapshot>,
+    publisher: Publisher,
     out: Vec<u8>,
 }
 
@@ -86,17 +87,26 @@ impl Served {
         };
         let config = Config::read(config).unwrap_or_else(|problems| refused(problems));
         let loaded = state::load(&config, 1, &|_, _| {}).unwrap_or_else(|problems| refused(problems));
-        let snapshot = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
+        let publisher = Publisher::new(loaded.snapshot);
+        let snapshot = publisher.current();
         let stats = Arc::new(Stats::default());
         let worker = Worker::new(snapshot.clone(), stats.clone(), 7);
         let as_loaded = snapshot.load_full();
-        Served { snapshot, world: loaded.world, stats, worker, loaded: as_loaded, out: vec![0; 65_535] }
+        Served {
+            snapshot,
+            world: loaded.world,
+            stats,
+            worker,
+            loaded: as_loaded,
+            publisher,
+            out: vec![0; 65_535],
+        }
     }
 
     /// Changes what is true of some answers of every record, from what the files say; the next packet sees
     /// it.
-    pub fn change(&self, change: impl Fn(&Answer, &mut State)) {
-        let old = &self.loaded;
+    pub fn change(&mut self, change: impl Fn(&Answer, &mut State)) {
+        let old = self.loaded.clone();
         let live = old.steerings.iter().zip(&old.live).map(|(steering, live)| {
             let (mut meta, mut drained, mut split) = (Vec::new(), Vec::new(), Vec::new());
             for (index, answer) in steering.answers.iter().enumerate() {
@@ -109,14 +119,14 @@ impl Served {
             }
             Live::new(steering, meta, drained, split)
         });
-        self.snapshot.store(Arc::new(Snapshot {
+        self.publisher.publish(Snapshot {
             revision: old.revision + 1,
             zones: old.zones.clone(),
             records: old.records.clone(),
             steerings: old.steerings.clone(),
             live: live.collect(),
             identity: old.identity.clone(),
-        }));
+        });
     }
 
     /// A record's answers, and what is true of them.
