@@ -338,11 +338,14 @@ impl Picks {
         let order = &mut self.order[..self.len];
         if n <= SELECT_MAX {
             // No two slots are equal, as each has its place in it.
-            let mut last = None;
+            let mut from = 0;
             for item in &mut self.items[..n] {
-                let behind = order.iter().copied().filter(|slot| last.is_none_or(|last| *slot > last));
-                last = behind.min().or(last);
-                *item = last.unwrap_or(0) as u8;
+                let mut least = u64::MAX;
+                for &slot in &*order {
+                    least = if slot >= from && slot < least { slot } else { least };
+                }
+                from = least.saturating_add(1);
+                *item = least as u8;
             }
         } else {
             order.sort_unstable();
