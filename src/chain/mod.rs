@@ -19,7 +19,7 @@ pub mod options;
 pub mod picks;
 pub mod trace;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 pub use answers::{Answer, LiveMeta, Meta, Up};
 pub use options::{OptionValue, Options, SpecError};
@@ -32,6 +32,12 @@ use crate::geo::{self, Location};
 pub trait Filter: Send + Sync {
     /// Sifts or sorts the picks.
     fn apply(&self, ask: &Ask, answers: &Answers, picks: &mut Picks);
+
+    /// Whether, with these live values, what it does depends on nothing a query brings. The steps a chain
+    /// begins with that are settled run when the live table is built, and not once per query.
+    fn is_settled(&self, _answers: &Answers) -> bool {
+        false
+    }
 
     /// Why this filter treats an answer as it does, in words, for `explain`. Not on the query path.
     fn remark(&self, ask: &Ask, answers: &Answers, answer: usize) -> Option<String>;
@@ -145,13 +151,36 @@ impl Chain {
         Chain { steps }
     }
 
-    /// Runs the picks through every step.
+    /// Runs the picks through the steps from `first` on.
     #[inline]
-    pub fn run<T: Tracer>(&self, ask: &Ask, answers: &Answers, picks: &mut Picks, tracer: &mut T) {
-        for (kind, filter) in &self.steps {
+    pub fn run<T: Tracer>(
+        &self,
+        first: usize,
+        ask: &Ask,
+        answers: &Answers,
+        picks: &mut Picks,
+        tracer: &mut T,
+    ) {
+        for (kind, filter) in &self.steps[first..] {
             tracer.before(picks);
             filter.apply(ask, answers, picks);
             tracer.after(kind.name, picks, |answer| filter.remark(ask, answers, answer));
         }
+    }
+
+    /// Runs the picks through the settled steps the chain begins with, and says how many they are.
+    pub fn settle(&self, ignore_health: bool, answers: &Answers, picks: &mut Picks) -> usize {
+        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let ask = Ask {
+            client: nobody,
+            source: 0,
+            resolver: nobody,
+            place: None,
+            random: 0,
+            record_salt: 0,
+            ignore_health,
+        };
+        let settled = self.steps.iter().take_while(|(_, filter)| filter.is_settled(answers));
+        settled.map(|(_, filter)| filter.apply(&ask, answers, picks)).count()
     }
 }

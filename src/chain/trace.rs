@@ -4,6 +4,9 @@ use super::Picks;
 
 /// Sees the picks before and after each step.
 pub trait Tracer {
+    /// Whether it wants to see every step, the settled ones too.
+    const SEES_ALL: bool;
+
     /// A step is about to run.
     fn before(&mut self, picks: &mut Picks);
     /// A step has run; `remark` says why it treats an answer as it does.
@@ -14,6 +17,8 @@ pub trait Tracer {
 pub struct Silent;
 
 impl Tracer for Silent {
+    const SEES_ALL: bool = false;
+
     #[inline]
     fn before(&mut self, _: &mut Picks) {}
     #[inline]
@@ -49,10 +54,12 @@ pub struct Recorder {
 }
 
 impl Tracer for Recorder {
+    const SEES_ALL: bool = true;
+
     fn before(&mut self, picks: &mut Picks) {
         self.before = picks.as_slice().to_vec();
         self.scope = picks.scope();
-        picks.clear_bypassed();
+        picks.set_bypassed(false);
     }
 
     fn after(&mut self, filter: &'static str, picks: &Picks, remark: impl Fn(usize) -> Option<String>) {

@@ -178,10 +178,19 @@ struct Step {
     ignore_health: bool,
     /// Every candidate, in the record's order.
     candidates: Vec<u8>,
+    /// Without coins: the candidates after the settled steps the chain begins with.
+    settled: Settled,
     /// What a coin decides about.
     uncertain: AnswerBits,
     /// The same candidates by site, where a coin decides anything.
     slots: Vec<Slot>,
+}
+
+#[derive(Default)]
+struct Settled {
+    picks: Vec<u8>,
+    steps: usize,
+    bypassed: bool,
 }
 
 /// A site's candidates: at most one of them is in play for a client.
@@ -239,6 +248,7 @@ impl Plan {
                 rung,
                 ignore_health,
                 candidates: Vec::new(),
+                settled: Settled::default(),
                 uncertain: AnswerBits::default(),
                 slots: Vec::new(),
             };
@@ -270,6 +280,7 @@ impl Plan {
                 step.slots.iter().any(|slot| slot.stacks.iter().any(|stack| stack.drained == 0));
             if step.uncertain.is_empty() {
                 step.slots.clear();
+                step.settled = settle(steering, live, &step);
             }
             if !step.candidates.is_empty() {
                 plan.ladder.push(step);
@@ -280,6 +291,15 @@ impl Plan {
         }
         plan
     }
+}
+
+/// Runs what of the chain no query can change.
+fn settle(steering: &Steering, live: &Live, step: &Step) -> Settled {
+    let mut picks = Picks::default();
+    picks.start(&step.candidates);
+    let answers = Answers { fixed: &steering.answers, live: &live.meta };
+    let steps = steering.chain.settle(step.ignore_health, &answers, &mut picks);
+    Settled { picks: picks.as_slice().to_vec(), steps, bypassed: picks.bypassed() }
 }
 
 impl Slot {
@@ -336,11 +356,18 @@ pub fn steer<T: Tracer>(
     let answers = Answers { fixed: &steering.answers, live: &live.meta };
     let picks = &mut scratch.picks;
     picks.start(&[]);
+    let mut first = 0;
     let mut steered = Steered { rung: Rung::Up, coin_mattered: false, spread: false };
     for step in &live.plans[family as usize].ladder {
         (steered.rung, ask.ignore_health) = (step.rung, step.ignore_health);
         if step.slots.is_empty() {
-            picks.start(&step.candidates);
+            if T::SEES_ALL {
+                picks.start(&step.candidates);
+            } else {
+                picks.start(&step.settled.picks);
+                picks.set_bypassed(step.settled.bypassed);
+                first = step.settled.steps;
+            }
             break;
         }
         let client_key = ask.network_key();
@@ -358,13 +385,13 @@ pub fn steer<T: Tracer>(
         picks.start(&chosen[..count]);
         if !steered.coin_mattered {
             scratch.doubt.start_in_doubt(&step.candidates, step.uncertain);
-            steering.chain.run(&ask, &answers, &mut scratch.doubt, &mut Silent);
+            steering.chain.run(0, &ask, &answers, &mut scratch.doubt, &mut Silent);
             steered.coin_mattered =
                 scratch.doubt.as_slice().iter().any(|&answer| step.uncertain.contains(answer));
         }
         break;
     }
-    steering.chain.run(&ask, &answers, picks, tracer);
+    steering.chain.run(first, &ask, &answers, picks, tracer);
     let (spread, sticky) = match ask.client {
         std::net::IpAddr::V4(_) => (record.spread.0, draw::STICKY_PREFIX_V4),
         std::net::IpAddr::V6(_) => (record.spread.1, draw::STICKY_PREFIX_V6),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 
 use super::stats::Stats;
 use super::steering::{Family, Rung, Scratch, steer};
@@ -20,7 +20,8 @@ const CNAME_CHAIN_MAX: usize = 8;
 
 /// One per thread: answers queries from the newest snapshot.
 pub struct Worker {
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Keeps the snapshot of the last query, which the publisher outlives: see [`crate::state::Publisher`].
+    snapshot: Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>,
     stats: Arc<Stats>,
     random: fastrand::Rng,
     qname: Qname,
@@ -44,7 +45,7 @@ impl Worker {
     /// workers get different ones, tests a fixed one.
     pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, stats: Arc<Stats>, seed: u64) -> Worker {
         Worker {
-            snapshot,
+            snapshot: Cache::new(snapshot),
             stats,
             random: fastrand::Rng::with_seed(seed),
             qname: Qname::default(),

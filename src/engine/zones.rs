@@ -42,6 +42,8 @@ pub struct StaticZone<'r> {
 /// Every zone. See the module's head.
 pub struct Zones {
     table: HashTable<u32>,
+    /// Labels of the name that has most.
+    labels_max: usize,
     nodes: Vec<Node>,
     rrsets: Vec<RrSet>,
     /// Names in lower case, and rendered records.
@@ -112,8 +114,10 @@ impl Zones {
     /// Finds what a name is to us. `ds` asks for the parent's side of a zone cut.
     #[inline]
     pub fn find(&self, qname: &Qname, ds: bool) -> Found<'_> {
-        let labels = qname.hashes().len();
-        for label in 0..labels {
+        let labels = qname.label_count();
+        // Nothing here has more labels than `labels_max`, so a name that has cannot be found by its
+        // longer suffixes: senders of names with many labels do not make us look for each.
+        for label in labels.saturating_sub(self.labels_max)..=labels {
             let Some(index) = self.lookup(qname, label) else { continue };
             let node = self.node(index);
             if label == 0 {
@@ -142,7 +146,7 @@ impl Zones {
     fn lookup(&self, qname: &Qname, label: usize) -> Option<u32> {
         let suffix = qname.suffix(label);
         let is_it = |&index: &u32| self.name_of(index) == suffix;
-        self.table.find(qname.hashes()[label], is_it).copied()
+        self.table.find(qname.hash(label), is_it).copied()
     }
 
     #[inline]
@@ -281,6 +285,7 @@ impl Zones {
     pub fn build(mut input: Vec<StaticZone>) -> Zones {
         let mut zones = Zones {
             table: HashTable::new(),
+            labels_max: 0,
             nodes: Vec::new(),
             rrsets: Vec::new(),
             bytes: Vec::new(),
@@ -362,7 +367,7 @@ impl Zones {
     /// The apex of a deeper zone of ours at or above a name, and whether it is the name itself.
     fn child_apex_above(&self, name: &Name, zone: u32) -> Option<(u32, bool)> {
         let qname = Qname::from(name);
-        (0..qname.hashes().len()).find_map(|label| {
+        (0..=qname.label_count()).find_map(|label| {
             let index = self.lookup(&qname, label)?;
             let at = self.nodes[index as usize].zone;
             (at != zone && self.zones[at as usize].apex == index).then_some((index, label == 0))
@@ -376,8 +381,9 @@ impl Zones {
             return index;
         }
         let index = self.push_node(qname.lower(), zone);
+        self.labels_max = self.labels_max.max(qname.label_count());
         let Zones { table, nodes, bytes, .. } = self;
-        table.insert_unique(qname.hashes()[0], index, |&index| hash_of(nodes, bytes, index));
+        table.insert_unique(qname.hash(0), index, |&index| hash_of(nodes, bytes, index));
         if name != apex {
             let parent = self.node_at(&name.parent().expect("only the apex has no parent here"), zone, apex);
             if name.is_wildcard() {
@@ -422,7 +428,7 @@ impl Zones {
                 };
                 let is_parent_side = cuts.contains(&index).then_some(index);
                 let cut =
-                    (0..qname.hashes().len()).rev().find_map(|label| above(&label)).or(is_parent_side)?;
+                    (0..=qname.label_count()).rev().find_map(|label| above(&label)).or(is_parent_side)?;
                 Some((index, cut))
             })
             .collect();
@@ -504,5 +510,5 @@ impl Zones {
 fn hash_of(nodes: &[Node], bytes: &[u8], index: u32) -> u64 {
     let node = &nodes[index as usize];
     let wire = &bytes[node.name_start as usize..][..usize::from(node.name_len)];
-    Qname::from(&Name::from_wire(wire).expect("names in the table are whole")).hashes()[0]
+    Qname::from(&Name::from_wire(wire).expect("names in the table are whole")).hash(0)
 }

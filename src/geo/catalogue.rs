@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::ranges::{Address, Ranges};
-use super::{Continent, Country, Location, Subdivision};
+use super::{Continent, Country, Location, Subdivision, embedded};
 
 /// What a source says of one address.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -99,7 +99,7 @@ pub(super) struct Layer<T> {
 impl<T: Copy> Layer<T> {
     /// What is known of an address.
     pub fn find(&self, address: IpAddr) -> Option<T> {
-        let number = match address {
+        let number = match embedded::located(address) {
             IpAddr::V4(address) => self.v4.find(address.into()),
             IpAddr::V6(address) => self.v6.find(address.into()),
         };

@@ -11,6 +11,7 @@
 mod catalogue;
 pub mod countries;
 mod distance;
+mod embedded;
 mod mmdb;
 mod networks;
 pub mod place;

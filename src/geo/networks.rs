@@ -23,7 +23,7 @@ use ipnet::IpNet;
 
 use super::catalogue::{Catalogue, Facts, Family, Folded};
 use super::ranges::{Address, Ranges};
-use super::{Coordinates, Country, Location, Subdivision, countries};
+use super::{Coordinates, Country, Location, Subdivision, countries, embedded};
 use crate::files::{At, Document, Fields, Problem, Severity};
 
 /// The file's entries.
@@ -136,6 +136,11 @@ fn read_prefix(text: &str) -> Result<IpNet, String> {
     if prefix != prefix.trunc() {
         return Err(format!("`{text}` has bits set behind its length; write {}", prefix.trunc()));
     }
+    if let IpNet::V6(v6) = prefix
+        && let Some(block) = embedded::BLOCKS.iter().find(|block| block.contains(&v6))
+    {
+        return Err(format!("{prefix} lies in {block}, where the IPv4 address inside decides; write that"));
+    }
     Ok(prefix)
 }
 
@@ -222,6 +227,12 @@ mod tests {
                 "networks.toml:10: error: network 192.0.2.0/25: longitude: needs a country; write country too",
                 "networks.toml:11: warning: network 192.0.2.0/25: prefixes: 192.0.2.0/25 is longer than /24: resolvers send no more of a client's address, so it only matches them",
                 "networks.toml:13: error: network 192.0.2.0/25: asn: 0 is out of range; write 1 to 4294967295",
+            ],
+        );
+        check(
+            "[[network]]\nprefixes = '2002:a00::/24'\ncountry = 'IE'",
+            &[
+                "networks.toml:2: error: network 2002:a00::/24: prefixes: 2002:a00::/24 lies in 2002::/16, where the IPv4 address inside decides; write that",
             ],
         );
         check(

@@ -55,7 +55,7 @@ impl<'w> Questions<'w> {
             let v4 = by_bounds(v4.collect(), &mut outcomes);
             let v6 = targets.iter().map(|networks| networks.iter().filter_map(v6_bounds).collect());
             let v6 = by_bounds(v6.collect(), &mut outcomes);
-            Table::build(&v4, &v6, outcomes.list, None)
+            Table::build(&v4, v6, false, outcomes.list, None)
         })
     }
 
@@ -112,20 +112,9 @@ fn by_layer<T>(
     let numbers: Vec<u32> =
         std::iter::once(0).chain(layer.values.iter().map(|value| outcomes.number(outcome(value)))).collect();
     let default_outcome = default_place.and_then(|place| outcomes.number(outcome(place)).checked_sub(1));
-    Table::build(
-        &renumber(&layer.v4, &numbers),
-        &renumber(&layer.v6, &numbers),
-        outcomes.list,
-        default_outcome,
-    )
-}
-
-fn renumber<A: Address>(ranges: &Ranges<A>, numbers: &[u32]) -> Ranges<u128> {
-    let mut renumbered = Ranges::whole(0);
-    for (start, id) in ranges.iter() {
-        renumbered.push(start.aligned(), numbers[id as usize]);
-    }
-    renumbered
+    let number = |id| numbers[id as usize];
+    let (v4, v6) = (layer.v4.renumbered(number), layer.v6.renumbered(number));
+    Table::build(&v4, v6, true, outcomes.list, default_outcome)
 }
 
 /// The addresses a network covers, at the top of 128 bits: the first, and the first after it (none at the

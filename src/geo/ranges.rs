@@ -106,6 +106,16 @@ impl<A: Address> Ranges<A> {
         }
     }
 
+    /// The same ranges by other numbers; neighbours that are now equal become one. All addresses are at the
+    /// top of 128 bits.
+    pub fn renumbered(&self, number: impl Fn(u32) -> u32) -> Ranges<u128> {
+        let mut renumbered = Ranges { starts: Vec::new(), ids: Vec::new() };
+        for (start, id) in self.iter() {
+            renumbered.push(start.aligned(), number(id));
+        }
+        renumbered
+    }
+
     /// The number of an address.
     pub fn find(&self, address: A) -> u32 {
         self.ids[self.starts.partition_point(|&start| start <= address) - 1]

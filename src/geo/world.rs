@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::catalogue::{Catalogue, Facts, Family, Folded, Layer};
 use super::mmdb::Database;
 use super::networks::Networks;
-use super::{Location, special_purpose};
+use super::{Location, embedded, special_purpose};
 use crate::files::Problem;
 
 /// All sources, merged.
@@ -127,12 +127,13 @@ impl World {
         }
     }
 
-    /// Where an address is, and who says so. For people: it decodes and allocates.
+    /// Where an address is, and who says so. For people: it decodes and allocates. An IPv6 address that
+    /// carries an IPv4 address (mapped, 6to4, Teredo) is asked for as that.
     pub fn lookup(&self, address: IpAddr) -> Place {
         Place {
             location: self.locations.find(address),
             asn: self.asns.find(address),
-            said: self.sources().map(|source| source.say(address)).collect(),
+            said: self.sources().map(|source| source.say(embedded::located(address))).collect(),
             special: special_purpose(address),
         }
     }

@@ -8,8 +8,10 @@ use crate::engine::Snapshot;
 
 /// Where snapshots are published.
 ///
-/// A worker that still holds an old snapshot when it is replaced would be the one to free it, in the
-/// middle of a query. So the publisher keeps every old one until it holds the last reference.
+/// A worker keeps the snapshot of its last query until it meets the next one, and would be the one to
+/// free it, in the middle of a query. So the publisher keeps every old one until it holds the last
+/// reference. A worker that is not asked keeps one old snapshot alive, of which everything that did not
+/// change is shared with the new one.
 pub struct Publisher {
     current: Arc<ArcSwap<Snapshot>>,
     retired: Vec<Arc<Snapshot>>,
@@ -32,7 +34,7 @@ impl Publisher {
         self.free_retired();
     }
 
-    /// Frees what no worker holds any more. Call it now and then: a worker lets go within one query.
+    /// Frees what no worker holds any more. Call it now and then: a worker lets go with its next query.
     pub fn free_retired(&mut self) {
         self.retired.retain(|old| Arc::strong_count(old) > 1);
     }

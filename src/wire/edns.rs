@@ -84,9 +84,15 @@ impl Subnet {
         if behind != 0 && address.last()? << behind != 0 {
             return None;
         }
+        // Octet by octet: there are three of them nearly always.
+        let left_aligned = |bits: u32| {
+            let given = address.iter().fold(0u128, |bits, octet| bits << 8 | u128::from(*octet));
+            given << (bits - 8 * address.len() as u32)
+        };
         let address = match u16::from_be_bytes([family_high, family_low]) {
-            FAMILY_V4 if source <= 32 => IpAddr::V4(Ipv4Addr::from(padded::<4>(address))),
-            FAMILY_V6 if source <= 128 => IpAddr::V6(Ipv6Addr::from(padded::<16>(address))),
+            FAMILY_V4 if source <= 32 => IpAddr::V4(Ipv4Addr::from(left_aligned(32) as u32)),
+            FAMILY_V6 if source <= 128 && source > 0 => IpAddr::V6(Ipv6Addr::from(left_aligned(128))),
+            FAMILY_V6 if source == 0 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             _ => return None,
         };
         Some(Subnet { address, source })
@@ -117,12 +123,6 @@ impl Subnet {
 /// Address family numbers (IANA): IPv4 and IPv6.
 const FAMILY_V4: u16 = 1;
 const FAMILY_V6: u16 = 2;
-
-fn padded<const N: usize>(octets: &[u8]) -> [u8; N] {
-    let mut address = [0; N];
-    address[..octets.len()].copy_from_slice(octets);
-    address
-}
 
 #[cfg(test)]
 mod tests {

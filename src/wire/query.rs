@@ -20,25 +20,17 @@ const LABELS_MAX: usize = NAME_OCTETS_MAX / 2;
 /// A query's name, ready to be looked up and pointed at. One per worker, filled per query.
 pub struct Qname {
     /// The name in lower case, in wire form. Only the first `len` octets are of this query; eight
-    /// octets behind the longest name let the hash read whole words.
+    /// octets behind the longest name let whole words be read.
     lower: [u8; NAME_OCTETS_MAX + 8],
     len: u8,
     /// Where each label starts in `lower`, from the left, the root label not counted.
     labels: [u8; LABELS_MAX],
     label_count: u8,
-    /// The hash of the suffix that starts at each label; behind the last label that of the root.
-    hashes: [u64; LABELS_MAX + 1],
 }
 
 impl Default for Qname {
     fn default() -> Qname {
-        Qname {
-            lower: [0; NAME_OCTETS_MAX + 8],
-            len: 1,
-            labels: [0; LABELS_MAX],
-            label_count: 0,
-            hashes: [0; LABELS_MAX + 1],
-        }
+        Qname { lower: [0; NAME_OCTETS_MAX + 8], len: 1, labels: [0; LABELS_MAX], label_count: 0 }
     }
 }
 
@@ -77,53 +69,15 @@ impl Qname {
             at += 1 + len;
         }
         let len = at + 1;
-        // Length octets are below 64, so folding case leaves them alone.
-        for (lower, byte) in self.lower[..len].iter_mut().zip(&bytes[..len]) {
-            *lower = byte.to_ascii_lowercase();
+        self.lower[..len].copy_from_slice(&bytes[..len]);
+        // A word at a time; what lies behind the name does not matter. Length octets are below 64, so
+        // folding case leaves them alone.
+        for word in self.lower[..len.next_multiple_of(8)].as_chunks_mut::<8>().0 {
+            *word = lowercase(u64::from_ne_bytes(*word)).to_ne_bytes();
         }
         self.len = len as u8;
         self.label_count = count as u8;
-        self.hash(count);
         Ok(len)
-    }
-
-    /// Hashes every suffix, from the right: a name's hash continues that of its parent.
-    #[inline]
-    fn hash(&mut self, count: usize) {
-        let mut hash = ROOT_HASH;
-        self.hashes[count] = hash;
-        for label in (0..count).rev() {
-            let start = usize::from(self.labels[label]);
-            let octets = 1 + usize::from(self.lower[start]);
-            let mut at = 0;
-            while at < octets {
-                let word: [u8; 8] = self.lower[start + at..start + at + 8].try_into().expect("eight octets");
-                let beyond = 8usize.saturating_sub(octets - at) as u32 * 8;
-                let word = u64::from_le_bytes(word) & u64::MAX >> beyond;
-                // A folded multiply, as in wyhash: the high half carries what the low half loses.
-                let product = u128::from(hash ^ word) * u128::from(HASH_FACTOR);
-                hash = product as u64 ^ (product >> 64) as u64;
-                at += 8;
-            }
-            self.hashes[label] = hash;
-        }
-    }
-
-    /// The hashes of the name and of each of its ancestors, the root last.
-    #[inline]
-    pub fn hashes(&self) -> &[u64] {
-        &self.hashes[..=usize::from(self.label_count)]
-    }
-
-    /// The suffix that starts at a label, in lower case; the root behind the last.
-    #[inline]
-    pub fn suffix(&self, label: usize) -> &[u8] {
-        let from = if label < usize::from(self.label_count) {
-            usize::from(self.labels[label])
-        } else {
-            usize::from(self.len) - 1
-        };
-        &self.lower[from..usize::from(self.len)]
     }
 
     /// The name in lower case, in wire form.
@@ -143,10 +97,58 @@ impl Qname {
     pub fn labels(&self) -> &[u8] {
         &self.labels[..usize::from(self.label_count)]
     }
+
+    /// How many labels there are, the root label not counted.
+    #[inline]
+    pub fn label_count(&self) -> usize {
+        usize::from(self.label_count)
+    }
+
+    /// The hash of the suffix that starts at a label.
+    #[inline]
+    pub fn hash(&self, label: usize) -> u64 {
+        let (from, len) = (self.suffix_start(label), usize::from(self.len));
+        let mut hash = HASH_START;
+        let mut at = from;
+        while at < len {
+            let word: [u8; 8] = self.lower[at..at + 8].try_into().expect("eight octets");
+            let beyond = (at + 8).saturating_sub(len) * 8;
+            let word = u64::from_le_bytes(word) & (u64::MAX >> beyond);
+            // A folded multiply, as in wyhash: the high half carries what the low half loses.
+            let product = u128::from(hash ^ word) * u128::from(HASH_FACTOR);
+            hash = product as u64 ^ (product >> 64) as u64;
+            at += 8;
+        }
+        hash
+    }
+
+    /// The suffix that starts at a label, in lower case; the root behind the last.
+    #[inline]
+    pub fn suffix(&self, label: usize) -> &[u8] {
+        &self.lower()[self.suffix_start(label)..]
+    }
+
+    #[inline]
+    fn suffix_start(&self, label: usize) -> usize {
+        self.labels().get(label).map_or(usize::from(self.len) - 1, |start| usize::from(*start))
+    }
+}
+
+/// Eight octets with ASCII capitals folded.
+#[inline]
+fn lowercase(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // Bit 7 of an octet is set where it is at least `A`, and where it is beyond `Z`; octets of 128 and
+    // more are masked, as they are no ASCII.
+    let octets = word & (EACH * 0x7F);
+    let from_a = octets + EACH * (0x80 - b'A' as u64);
+    let beyond_z = octets + EACH * (0x7F - b'Z' as u64);
+    let capital = from_a & !beyond_z & !word & (EACH * 0x80);
+    word | capital >> 2
 }
 
 /// Any odd start and factor do; senders cannot choose what is in the table, only what they ask of it.
-const ROOT_HASH: u64 = 0x9E37_79B9_7F4A_7C15;
+const HASH_START: u64 = 0x9E37_79B9_7F4A_7C15;
 const HASH_FACTOR: u64 = 0xA076_1D64_78BD_642F;
 
 /// A query that can be answered, or refused with its question.

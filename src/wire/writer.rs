@@ -197,16 +197,20 @@ impl<'w> Writer<'w> {
             let offset = self.offset_of(owner).ok_or(Full)?;
             head[..2].copy_from_slice(&(0xC000 | offset).to_be_bytes());
         }
-        let mut records = self.out[self.at..self.at + count * record_octets].chunks_exact_mut(record_octets);
+        let mut at = self.at;
         for group in groups {
             // Maps the turn onto the group's length without a division.
             let first = ((u64::from(turn) * group.len() as u64) >> 32) as usize;
-            for (address, record) in group[first..].iter().chain(&group[..first]).zip(&mut records) {
-                record[..RECORD_HEAD_OCTETS].copy_from_slice(&head);
-                record[RECORD_HEAD_OCTETS..].copy_from_slice(address);
+            for part in [&group[first..], &group[..first]] {
+                for address in part {
+                    let record = &mut self.out[at..at + record_octets];
+                    record[..RECORD_HEAD_OCTETS].copy_from_slice(&head);
+                    record[RECORD_HEAD_OCTETS..].copy_from_slice(address);
+                    at += record_octets;
+                }
             }
         }
-        self.at += count * record_octets;
+        self.at = at;
         self.count(Section::Answer, count as u16);
         Ok(())
     }

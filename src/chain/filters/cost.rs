@@ -26,6 +26,10 @@ impl Filter for Cost {
         }
     }
 
+    fn is_settled(&self, _: &Answers) -> bool {
+        true
+    }
+
     fn remark(&self, _: &Ask, answers: &Answers, answer: usize) -> Option<String> {
         Some(match answers.live[answer].cost {
             Some(cost) => format!("cost {cost}"),

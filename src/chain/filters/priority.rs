@@ -26,6 +26,10 @@ impl Filter for Priority {
         }
     }
 
+    fn is_settled(&self, _: &Answers) -> bool {
+        true
+    }
+
     fn remark(&self, _: &Ask, answers: &Answers, answer: usize) -> Option<String> {
         Some(match answers.live[answer].priority {
             Some(priority) => format!("priority {priority}"),

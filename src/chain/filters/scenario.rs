@@ -274,7 +274,7 @@ impl Scenario {
     fn follow(&self, chain: &Chain, ask: &Ask, tracer: &mut impl Tracer) -> Picks {
         let mut picks = Picks::default();
         picks.start(&(0..self.answers.len() as u8).collect::<Vec<_>>());
-        chain.run(ask, &Answers { fixed: &self.answers, live: &self.live }, &mut picks, tracer);
+        chain.run(0, ask, &Answers { fixed: &self.answers, live: &self.live }, &mut picks, tracer);
         picks
     }
 

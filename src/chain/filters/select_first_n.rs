@@ -26,6 +26,10 @@ impl Filter for SelectFirstN {
     }
 
     /// It looks at the order alone, and the order shows.
+    fn is_settled(&self, _: &Answers) -> bool {
+        true
+    }
+
     fn remark(&self, _: &Ask, _: &Answers, _: usize) -> Option<String> {
         None
     }

@@ -24,6 +24,10 @@ impl Filter for SelectFirstRegion {
         picks.keep_leading_group(|answer| answers.fixed[answer].group);
     }
 
+    fn is_settled(&self, _: &Answers) -> bool {
+        true
+    }
+
     fn remark(&self, _: &Ask, answers: &Answers, answer: usize) -> Option<String> {
         Some(group_word(&answers.fixed[answer]))
     }

@@ -34,6 +34,11 @@ impl Filter for ShedLoad {
         );
     }
 
+    fn is_settled(&self, answers: &Answers) -> bool {
+        let verdict = |live| self.reading(live).map_or(Shed::Keep, Reading::verdict);
+        !answers.live.iter().any(|live| matches!(verdict(live), Shed::Maybe(_)))
+    }
+
     fn remark(&self, _: &Ask, answers: &Answers, answer: usize) -> Option<String> {
         let reading = self.reading(&answers.live[answer])?;
         let Reading { load, low, high } = reading;

@@ -20,6 +20,10 @@ impl Filter for Up {
         }
     }
 
+    fn is_settled(&self, _: &Answers) -> bool {
+        true
+    }
+
     fn remark(&self, ask: &Ask, answers: &Answers, answer: usize) -> Option<String> {
         let source = answers.live[answer].up.said_no()?;
         Some(match ask.ignore_health {
