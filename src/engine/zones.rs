@@ -137,7 +137,9 @@ impl Zones {
     /// A DS RRset belongs to the parent's side of a cut (RFC 4035 section 3.1.4.1).
     fn find_ds<'z>(&'z self, node: NodeRef<'z>) -> Found<'z> {
         if let Some(&parent) = self.parent_side.get(&node.index) {
-            return Found::Name(self.node(parent));
+            // Where the parent has delegated a name above, its side of this cut is not ours to tell.
+            let cut = self.nodes[parent as usize].cut;
+            return Found::Name(if cut == NONE || cut == parent { self.node(parent) } else { node });
         }
         if node.get().cut == node.index { Found::Name(node) } else { node.or_delegated() }
     }
