@@ -219,7 +219,7 @@ impl<'s> Answering<'s> {
             let Some(alias) = next.filter(|alias| writer.has_name(alias)) else { break };
             owner = Some(alias);
             target.set(alias);
-            found = snapshot.zones.find(target, false);
+            found = snapshot.zones.find(target, context.qtype == record_type::DS);
         }
         Rcode::NoError
     }
