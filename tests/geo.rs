@@ -90,7 +90,8 @@ fn the_example_networks_load_without_a_warning() {
 
 #[test]
 fn the_first_source_that_knows_wins_and_a_nested_entry_inherits_nothing() {
-    let text = "[[network]]\nprefixes = '81.2.0.0/16'\ncountry = 'FR'\nlatitude = 48.86\nlongitude = 2.35\nasn = 64500\n\
+    let text = "[[network]]\nprefixes = '81.2.0.0/16'\nasn = 64500\n\
+         country = 'FR'\nlatitude = 48.86\nlongitude = 2.35\n\
          [[network]]\nprefixes = '81.2.69.0/24'\nasn = 64501\n\
          [[network]]\nprefixes = '81.2.70.0/24'\ncountry = 'BE'\n";
     let path = std::env::temp_dir().join(format!("rhumb-networks-{}.toml", std::process::id()));
@@ -119,6 +120,31 @@ fn every_broken_source_is_named() {
         World::load(Some(Path::new("/nowhere/networks.toml")), &missing, None, &|_| {}).err().unwrap();
     let files: Vec<_> = problems.iter().map(|problem| problem.file.display().to_string()).collect();
     assert_eq!(files, ["/nowhere/networks.toml", "/nowhere/a.mmdb", file("sample.txt").to_str().unwrap()]);
+}
+
+#[test]
+fn a_database_is_replaced_whole_or_not_at_all() {
+    let directory = std::env::temp_dir().join(format!("rhumb-build-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let (source, target) = (directory.join("nets.txt"), directory.join("nets.mmdb"));
+    let build = |text: &str| {
+        std::fs::write(&source, text).unwrap();
+        text::build_file(&source, &target, SystemTime::UNIX_EPOCH)
+    };
+    let country =
+        || load(std::slice::from_ref(&target)).lookup("10.0.0.1".parse().unwrap()).location.unwrap().country;
+    assert_eq!(build("10.0.0.0/8 IE"), Ok(1));
+    assert_eq!(country().as_str(), "IE");
+    assert_eq!(build("10.0.0.0/8 UK").unwrap_err().len(), 1);
+    assert_eq!(country().as_str(), "IE");
+    assert_eq!(build("10.0.0.0/8 JP\n11.0.0.0/8 JP"), Ok(2));
+    assert_eq!(country().as_str(), "JP");
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2, "nothing else is left behind");
+    let nowhere = text::build_file(&source, Path::new("/nowhere/nets.mmdb"), SystemTime::UNIX_EPOCH);
+    assert!(
+        nowhere.unwrap_err()[0].to_string().starts_with("/nowhere/nets.mmdb: error: cannot be written: ")
+    );
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 /// Addresses of both families, half of them by their IPv6 names of IPv4: mapped, Teredo, 6to4, ::/96.

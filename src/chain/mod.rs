@@ -164,8 +164,12 @@ impl Chain {
         for (kind, filter) in &self.steps[first..] {
             tracer.before(picks);
             filter.apply(ask, answers, picks);
+            if T::SEES_ALL {
+                picks.put_in_order();
+            }
             tracer.after(kind.name, picks, |answer| filter.remark(ask, answers, answer));
         }
+        picks.put_in_order();
     }
 
     /// Runs the picks through the settled steps the chain begins with, and says how many they are.
@@ -181,6 +185,8 @@ impl Chain {
             ignore_health,
         };
         let settled = self.steps.iter().take_while(|(_, filter)| filter.is_settled(answers));
-        settled.map(|(_, filter)| filter.apply(&ask, answers, picks)).count()
+        let steps = settled.map(|(_, filter)| filter.apply(&ask, answers, picks)).count();
+        picks.put_in_order();
+        steps
     }
 }

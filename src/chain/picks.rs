@@ -14,6 +14,9 @@
 /// Most answers one record may have. Indices fit a byte and the picks of a query fit two cache lines.
 pub const MAX_ANSWERS: usize = 256;
 
+/// Up to this many answers are picked out of a noted sort one by one; from here on sorting is cheaper.
+const SELECT_MAX: usize = 4;
+
 /// A set of answer indices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnswerBits([u64; MAX_ANSWERS / 64]);
@@ -90,6 +93,8 @@ pub struct Picks {
     placed: PlacedBy,
     /// Room to sort in, kept here because clearing it for each sort would cost more than the sort.
     order: [u64; MAX_ANSWERS],
+    /// `order` holds a sort that `items` does not show yet.
+    sort_pending: bool,
     /// The same for keys that do not fit.
     wide_order: [u128; MAX_ANSWERS],
 }
@@ -107,6 +112,7 @@ impl Default for Picks {
             bypassed: false,
             placed: PlacedBy::NotAsked,
             order: [0; MAX_ANSWERS],
+            sort_pending: false,
             wide_order: [0; MAX_ANSWERS],
         }
     }
@@ -118,6 +124,7 @@ impl Picks {
     pub fn start(&mut self, answers: &[u8]) {
         self.items[..answers.len()].copy_from_slice(answers);
         self.len = answers.len();
+        self.sort_pending = false;
         self.scope = 0;
         self.in_doubt = false;
         self.random = false;
@@ -145,6 +152,7 @@ impl Picks {
     /// The answers in play, in order.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
+        debug_assert!(!self.sort_pending, "put in order before it is looked at");
         &self.items[..self.len]
     }
 
@@ -207,6 +215,7 @@ impl Picks {
     /// Keeps the answers for which `keep` holds, in order.
     #[inline]
     pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        self.put_in_order();
         // Most often nothing goes, and then nothing is written.
         let goes = |answer: &u8| !keep(*answer as usize);
         let Some(mut kept) = self.as_slice().iter().position(goes) else { return };
@@ -227,6 +236,7 @@ impl Picks {
     /// survivors some client's query stands aside.
     #[inline]
     pub fn retain_unless_empty(&mut self, mut keep: impl FnMut(usize) -> bool) -> bool {
+        self.put_in_order();
         let survives = (0..self.len).any(|at| keep(self.items[at] as usize) && self.certain(self.items[at]));
         if survives {
             self.retain(keep);
@@ -252,6 +262,7 @@ impl Picks {
     /// (`draw` gives a number in 0..1 per answer). Stands aside when nothing would be left.
     #[inline]
     pub fn shed(&mut self, shed: impl Fn(usize) -> Shed, draw: impl Fn(usize) -> f64) {
+        self.put_in_order();
         // Most often nothing is shed.
         if self.as_slice().iter().all(|&answer| shed(answer as usize) == Shed::Keep) {
             return;
@@ -279,6 +290,7 @@ impl Picks {
         remove_untagged: bool,
         keep_all_if_empty: bool,
     ) {
+        self.put_in_order();
         let matches = |answer: &&u8| fenced(**answer as usize) == Fenced::Match;
         let matched = self.as_slice().iter().filter(matches).any(|&answer| self.certain(answer));
         if self.in_doubt && remove_untagged && self.as_slice().iter().any(|answer| matches(&answer)) {
@@ -303,20 +315,40 @@ impl Picks {
             self.sort_in_doubt(key);
             return;
         }
-        let order = &mut self.order[..self.len];
-        // By insertion: stable, and the fastest for as few answers as records have.
-        for (at, &answer) in self.items[..order.len()].iter().enumerate() {
-            let slot = u64::from(key(answer as usize)) << 8 | u64::from(answer);
-            let mut to = at;
-            while to > 0 && order[to - 1] >> 8 > slot >> 8 {
-                order[to] = order[to - 1];
-                to -= 1;
-            }
-            order[to] = slot;
+        self.put_in_order();
+        // Key, then place (so that what ties keeps its order), then the answer itself.
+        for (at, (slot, &answer)) in self.order[..self.len].iter_mut().zip(&self.items).enumerate() {
+            *slot = u64::from(key(answer as usize)) << 16 | (at as u64) << 8 | u64::from(answer);
         }
-        for (item, slot) in self.items.iter_mut().zip(order) {
+        self.sort_pending = true;
+    }
+
+    /// Carries out a sort that was only noted. A sort is nearly always followed by a cut, which needs
+    /// no more than the few smallest; everything else, and the end of a chain, calls this first.
+    #[inline]
+    pub fn put_in_order(&mut self) {
+        if self.sort_pending {
+            self.select(self.len);
+        }
+    }
+
+    /// Puts the `n` smallest of a noted sort to the front, in order.
+    #[inline]
+    fn select(&mut self, n: usize) {
+        let order = &mut self.order[..self.len];
+        if n <= SELECT_MAX {
+            for at in 0..n {
+                let (_, rest) = order.split_at_mut(at);
+                let Some(least) = (0..rest.len()).min_by_key(|&other| rest[other]) else { break };
+                rest.swap(0, least);
+            }
+        } else {
+            order.sort_unstable();
+        }
+        for (item, slot) in self.items.iter_mut().zip(&order[..n]) {
             *item = *slot as u8;
         }
+        self.sort_pending = false;
     }
 
     /// Sorts by tier, smallest first, and inside a tier by a number drawn for this query.
@@ -325,6 +357,7 @@ impl Picks {
         if self.len < 2 {
             return;
         }
+        self.put_in_order();
         self.random = true;
         if self.in_doubt {
             self.ties[..self.len].fill(0);
@@ -363,6 +396,7 @@ impl Picks {
 
     /// Keeps only the answers with the smallest key.
     pub fn keep_least(&mut self, key: impl Fn(usize) -> u32) {
+        self.put_in_order();
         let keys = |answer: &u8| key(*answer as usize);
         let Some(least) = self.as_slice().iter().map(keys).min() else { return };
         if self.in_doubt {
@@ -385,13 +419,17 @@ impl Picks {
             self.len = self.end_of_certain(n);
             let ties = self.ties;
             self.doubt(|at, _| ties[at] >= safe);
-        } else {
-            self.len = self.len.min(n);
+        } else if n < self.len {
+            if self.sort_pending {
+                self.select(n);
+            }
+            self.len = n;
         }
     }
 
     /// Keeps the answers of the first answer's group, in order.
     pub fn keep_leading_group(&mut self, group: impl Fn(usize) -> u16) {
+        self.put_in_order();
         let leading = if self.in_doubt { self.end_of_certain(1) } else { self.len.min(1) };
         let mut groups = [0u16; MAX_ANSWERS];
         for (slot, &answer) in groups.iter_mut().zip(&self.items[..leading]) {
@@ -435,6 +473,7 @@ mod tests {
         let mut picks = picks(&[0, 1, 2, 3, 4]);
         let keys = [u32::MAX, 7, 0, 7, u32::MAX];
         picks.sort_by_key(|answer| keys[answer]);
+        picks.put_in_order();
         assert_eq!(picks.as_slice(), [2, 1, 3, 0, 4]);
     }
 
@@ -496,10 +535,25 @@ mod tests {
                 Step::Group(groups) => picks.keep_leading_group(|a| groups[a]),
             }
         }
+        picks.put_in_order();
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4000))]
+        /// A sort and a cut are what they say, however the sort is carried out.
+        #[test]
+        fn a_noted_sort_is_a_sort(keys in proptest::collection::vec(0u32..5, 1..40), n in 1usize..12) {
+            let all: Vec<u8> = (0..keys.len() as u8).collect();
+            let mut expect = all.clone();
+            expect.sort_by_key(|&answer| keys[answer as usize]);
+            expect.truncate(n);
+            let mut picks = picks(&all);
+            picks.sort_by_key(|answer| keys[answer]);
+            picks.truncate(n);
+            picks.put_in_order();
+            prop_assert_eq!(picks.as_slice(), &expect[..]);
+        }
+
         /// What any world of coins returns is among what the run in doubt returns.
         #[test]
         fn doubt_covers_every_world(

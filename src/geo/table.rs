@@ -296,18 +296,14 @@ mod tests {
 
     use super::*;
 
-    /// Networks and their outcomes; a later and shorter one never hides an earlier and longer one.
+    /// A table of networks and their outcomes, the innermost deciding, and the ranges it must agree with.
     fn table(networks: &[(IpNet, u32)], embedded: bool) -> (Table, Ranges<u128>, Ranges<u128>) {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for &(network, id) in networks {
             match network {
                 IpNet::V4(network) => {
-                    let first = u128::from(u32::from(network.network())) << 96;
-                    v4.push((
-                        first,
-                        first | u128::MAX.checked_shr(network.prefix_len().into()).unwrap_or(0),
-                        id,
-                    ));
+                    let (first, last) = block(network.network().into(), network.prefix_len());
+                    v4.push((first, last, id));
                 }
                 IpNet::V6(network) => v6.push((network.network().into(), network.broadcast().into(), id)),
             }
@@ -338,11 +334,11 @@ mod tests {
     }
 
     fn block(address: IpAddr, length: u8) -> (u128, u128) {
-        let (bits, unused) = match address {
+        let (bits, longest) = match address {
             IpAddr::V4(address) => (u128::from(u32::from(address)) << 96, 32),
             IpAddr::V6(address) => (u128::from(address), 128),
         };
-        assert!(length <= unused, "{address}/{length}");
+        assert!(length <= longest, "{address}/{length}");
         let rest = u128::MAX.checked_shr(length.into()).unwrap_or(0);
         (bits & !rest, bits | rest)
     }
@@ -367,6 +363,14 @@ mod tests {
             length => {
                 assert!(!uniform(ranges, block(address, length - 1)), "{address}/{length} is too narrow")
             }
+        }
+    }
+
+    /// The address so many further; the last is before the first.
+    fn beside(address: IpAddr, step: u128) -> IpAddr {
+        match address {
+            IpAddr::V4(address) => Ipv4Addr::from(u32::from(address).wrapping_add(step as u32)).into(),
+            IpAddr::V6(address) => Ipv6Addr::from(u128::from(address).wrapping_add(step)).into(),
         }
     }
 
@@ -398,11 +402,8 @@ mod tests {
         ) {
             let (table, v4, v6) = table(&networks, embedded);
             let edges = networks.iter().map(|(network, _)| *network).chain(random).flat_map(|network| {
-                let beside = |address: IpAddr, up: bool| match address {
-                    IpAddr::V4(a) => { let a = u32::from(a); Ipv4Addr::from(if up { a.wrapping_add(1) } else { a.wrapping_sub(1) }).into() }
-                    IpAddr::V6(a) => { let a = u128::from(a); Ipv6Addr::from(if up { a.wrapping_add(1) } else { a.wrapping_sub(1) }).into() }
-                };
-                [network.network(), network.broadcast(), beside(network.network(), false), beside(network.broadcast(), true)]
+                let (first, last) = (network.network(), network.broadcast());
+                [first, last, beside(first, u128::MAX), beside(last, 1)]
             });
             for address in edges {
                 let (ranges, other) = if address.is_ipv4() { (&v4, &v6) } else { (&v6, &v4) };

@@ -84,15 +84,18 @@ impl Subnet {
         if behind != 0 && address.last()? << behind != 0 {
             return None;
         }
-        // Octet by octet: there are three of them nearly always.
-        let left_aligned = |bits: u32| {
-            let given = address.iter().fold(0u128, |bits, octet| bits << 8 | u128::from(*octet));
-            given << (bits - 8 * address.len() as u32)
-        };
         let address = match u16::from_be_bytes([family_high, family_low]) {
-            FAMILY_V4 if source <= 32 => IpAddr::V4(Ipv4Addr::from(left_aligned(32) as u32)),
-            FAMILY_V6 if source <= 128 && source > 0 => IpAddr::V6(Ipv6Addr::from(left_aligned(128))),
-            FAMILY_V6 if source == 0 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            FAMILY_V4 if source <= 32 => {
+                // Octet by octet: there are three of them nearly always, too few to call a copy for.
+                let mut bits = [0; 4];
+                bits.iter_mut().zip(address).for_each(|(bit, octet)| *bit = *octet);
+                IpAddr::V4(Ipv4Addr::from(bits))
+            }
+            FAMILY_V6 if source <= 128 => {
+                let mut bits = [0; 16];
+                bits[..address.len()].copy_from_slice(address);
+                IpAddr::V6(Ipv6Addr::from(bits))
+            }
             _ => return None,
         };
         Some(Subnet { address, source })

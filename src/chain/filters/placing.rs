@@ -97,8 +97,11 @@ impl Placing {
     #[inline]
     pub(super) fn sort(&self, ask: &Ask, picks: &mut Picks) {
         if let Some(keys) = self.place(ask, picks) {
-            let key = |target: u8| u32::from(keys[usize::from(target)]);
-            picks.sort_by_key(|answer| self.target_of[answer].map_or(u32::MAX, key));
+            let target_of = &self.target_of[..];
+            picks.sort_by_key(|answer| match target_of[answer] {
+                Some(target) => u32::from(keys[usize::from(target)]),
+                None => u32::MAX,
+            });
         }
     }
 }
