@@ -76,7 +76,8 @@ pub fn show(response: &Message, as_sent: bool) -> String {
             let first = &rrset[0];
             assert!(rrset.iter().all(|record| record.ttl == first.ttl), "an RRset has one TTL");
             let (owner, kind) = (name(&first.name), type_name(first.record_type().into()));
-            lines.push(format!("{section}{owner} {} {kind} {}", first.ttl, items.join(", ")));
+            let line = format!("{section}{owner} {} {kind} {}", first.ttl, items.join(", "));
+            lines.push(line.trim_end().into());
         }
     }
     lines.join("\n")
