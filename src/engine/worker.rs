@@ -354,7 +354,8 @@ impl<'s> Answering<'s> {
                 writer.cname(owner, record.ttl, target.as_wire())?;
                 // What is behind the alias may be steered by another rule; it is asked for by itself
                 // unless everybody gets the same.
-                let tailored = context.scope > 0 && context.edns.is_some_and(|edns| edns.subnet.is_some());
+                let subnet = context.edns.and_then(|edns| edns.subnet);
+                let tailored = context.scope > 0 && subnet.is_some_and(|subnet| subnet.source > 0);
                 let follow = !tailored && context.qtype != record_type::CNAME;
                 return Ok(follow.then_some(target.as_wire()));
             }
