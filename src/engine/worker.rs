@@ -356,7 +356,8 @@ impl<'s> Answering<'s> {
                 // unless everybody gets the same.
                 let subnet = context.edns.and_then(|edns| edns.subnet);
                 let tailored = context.scope > 0 && subnet.is_some_and(|subnet| subnet.source > 0);
-                let follow = !tailored && context.qtype != record_type::CNAME;
+                let asked_for = matches!(context.qtype, record_type::CNAME | record_type::ANY);
+                let follow = !tailored && !asked_for;
                 return Ok(follow.then_some(target.as_wire()));
             }
         }
