@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
+use arrayvec::ArrayVec;
 
 use super::stats::Stats;
 use super::steering::{Family, Rung, Scratch, steer};
@@ -191,8 +192,9 @@ impl<'s> Answering<'s> {
         if matches!(found, Found::NoZone) {
             return Rcode::Refused;
         }
-        let mut owner: Option<&'s [u8]> = None;
-        for _ in 0..=CNAME_CHAIN_MAX {
+        let mut aliases = ArrayVec::<&'s [u8], CNAME_CHAIN_MAX>::new();
+        loop {
+            let owner = aliases.last().copied();
             let next = match found {
                 Found::Name(node) => {
                     writer.set_authoritative();
@@ -217,9 +219,14 @@ impl<'s> Answering<'s> {
                 Found::NoZone => None,
             };
             let Some(alias) = next.filter(|alias| writer.has_name(alias)) else { break };
-            owner = Some(alias);
+            // A circle, which the check of zones cannot see where a steered CNAME is part of it.
+            let seen = |name: &&[u8]| name.eq_ignore_ascii_case(alias);
+            if aliases.is_full() || seen(&qname.lower()) || aliases.iter().any(seen) {
+                break;
+            }
+            aliases.push(alias);
             target.set(alias);
-            found = snapshot.zones.find(target, false);
+            found = snapshot.zones.find(target, context.qtype == record_type::DS);
         }
         Rcode::NoError
     }
@@ -354,8 +361,10 @@ impl<'s> Answering<'s> {
                 writer.cname(owner, record.ttl, target.as_wire())?;
                 // What is behind the alias may be steered by another rule; it is asked for by itself
                 // unless everybody gets the same.
-                let tailored = context.scope > 0 && context.edns.is_some_and(|edns| edns.subnet.is_some());
-                let follow = !tailored && context.qtype != record_type::CNAME;
+                let subnet = context.edns.and_then(|edns| edns.subnet);
+                let tailored = context.scope > 0 && subnet.is_some_and(|subnet| subnet.source > 0);
+                let asked_for = matches!(context.qtype, record_type::CNAME | record_type::ANY);
+                let follow = !tailored && !asked_for;
                 return Ok(follow.then_some(target.as_wire()));
             }
         }

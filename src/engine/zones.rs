@@ -137,7 +137,9 @@ impl Zones {
     /// A DS RRset belongs to the parent's side of a cut (RFC 4035 section 3.1.4.1).
     fn find_ds<'z>(&'z self, node: NodeRef<'z>) -> Found<'z> {
         if let Some(&parent) = self.parent_side.get(&node.index) {
-            return Found::Name(self.node(parent));
+            // Where the parent has delegated a name above, its side of this cut is not ours to tell.
+            let cut = self.nodes[parent as usize].cut;
+            return Found::Name(if cut == NONE || cut == parent { self.node(parent) } else { node });
         }
         if node.get().cut == node.index { Found::Name(node) } else { node.or_delegated() }
     }
@@ -364,14 +366,17 @@ impl Zones {
         self.zones[zone as usize].negative_soa = (start as u32, (self.bytes.len() - start) as u32);
     }
 
-    /// The apex of a deeper zone of ours at or above a name, and whether it is the name itself.
+    /// The apex of a deeper zone of ours at or above a name, and whether it is the name itself, with no
+    /// other zone of ours in between: only then is `zone` the parent.
     fn child_apex_above(&self, name: &Name, zone: u32) -> Option<(u32, bool)> {
         let qname = Qname::from(name);
-        (0..=qname.label_count()).find_map(|label| {
+        let mut apexes = (0..=qname.label_count()).filter_map(|label| {
             let index = self.lookup(&qname, label)?;
             let at = self.nodes[index as usize].zone;
             (at != zone && self.zones[at as usize].apex == index).then_some((index, label == 0))
-        })
+        });
+        let (index, is_itself) = apexes.next()?;
+        Some((index, is_itself && apexes.next().is_none()))
     }
 
     /// The node of a name, made with all its ancestors up to the apex where it is not there yet.
