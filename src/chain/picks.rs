@@ -359,16 +359,21 @@ impl Picks {
     fn select(&mut self, n: usize) {
         let order = &mut self.order[..self.len];
         if n <= SELECT_MAX {
-            for at in 0..n {
-                let (_, rest) = order.split_at_mut(at);
-                let Some(least) = (0..rest.len()).min_by_key(|&other| rest[other]) else { break };
-                rest.swap(0, least);
+            // No two slots are equal, as each has its place in it.
+            let mut from = 0;
+            for item in &mut self.items[..n] {
+                let mut least = u64::MAX;
+                for &slot in &*order {
+                    least = if slot >= from && slot < least { slot } else { least };
+                }
+                from = least.saturating_add(1);
+                *item = least as u8;
             }
         } else {
             order.sort_unstable();
-        }
-        for (item, slot) in self.items.iter_mut().zip(&order[..n]) {
-            *item = *slot as u8;
+            for (item, slot) in self.items.iter_mut().zip(&order[..n]) {
+                *item = *slot as u8;
+            }
         }
         self.sort_pending = false;
     }
