@@ -1,6 +1,7 @@
 //! Answering allocates nothing: an allocator that counts, and every kind of query there is.
 
 mod served;
+mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -139,15 +140,12 @@ fn chains() -> String {
 
 fn serve() -> Served {
     let config = "[geo]\nnetworks = 'networks.toml'\n[identity]\nid = 'n1'\nversion = 'v1'\n";
-    Served::new(
-        "hot-path",
-        &[
-            ("rhumb.toml", config.as_bytes()),
-            ("networks.toml", NETWORKS.as_bytes()),
-            ("zones/example.com.zone", ZONE.as_bytes()),
-            ("filter-chains/all.toml", chains().as_bytes()),
-        ],
-    )
+    Served::new(&[
+        ("rhumb.toml", config.as_bytes()),
+        ("networks.toml", NETWORKS.as_bytes()),
+        ("zones/example.com.zone", ZONE.as_bytes()),
+        ("filter-chains/all.toml", chains().as_bytes()),
+    ])
 }
 
 /// Every question worth asking: well-formed, malformed, and everything between.

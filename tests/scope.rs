@@ -6,6 +6,7 @@
 
 mod model;
 mod served;
+mod support;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,14 +14,14 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use hickory_proto::op::ResponseCode;
-use model::example::{Change, OTHERS, SEED, STATES, ZONE, chains, modelled};
+use model::example::{Change, Modelled, OTHERS, SEED, STATES, ZONE, chains, modelled};
 use model::ground::{Ground, unaligned};
 use model::{Expect, Record, inside};
 use rhumb::chain::Answer;
 use served::{A, AAAA, CNAME, Client, RESOLVER, Said, Served, cut};
 
 /// A state over this ground: as `networks.toml` or as a database.
-fn serve(test: &str, geo: &str, files: &[(&str, &[u8])]) -> Served {
+fn serve(geo: &str, files: &[(&str, &[u8])]) -> Served {
     let config = format!("sticky_seed = {SEED}\n[geo]\n{geo}\n");
     let chains = chains();
     let common: [(&str, &[u8]); 3] = [
@@ -28,7 +29,7 @@ fn serve(test: &str, geo: &str, files: &[(&str, &[u8])]) -> Served {
         ("zones/example.com.zone", ZONE.as_bytes()),
         ("filter-chains/all.toml", chains.as_bytes()),
     ];
-    Served::new(test, &[&common, files].concat())
+    Served::new(&[&common, files].concat())
 }
 
 /// A client as resolvers send them, now and then as they do not.
@@ -70,12 +71,12 @@ fn addresses_of(answers: &[Answer], picks: &[usize], aaaa: bool) -> BTreeSet<IpA
 /// Holds every modelled record in every state against the model, and against itself inside each scope.
 fn hold_to_the_model(served: &mut Served, ground: &Ground, seed: u64, clients: usize) {
     let mut rng = fastrand::Rng::with_seed(seed);
-    for (name, _, rest, _, steps) in modelled() {
+    for Modelled { name, nodata_on_empty, steps, .. } in modelled() {
         let name = &format!("{name}.example.com");
         let (snapshot, index, _) = served.answers(name);
         let answers = &snapshot.steerings[index].answers;
-        let nodata = rest.contains("nodata");
-        let mut model = Record::new(ground, answers, &steps, nodata, SEED, RESOLVER.parse().unwrap());
+        let mut model =
+            Record::new(ground, answers, &steps, nodata_on_empty, SEED, RESOLVER.parse().unwrap());
         for (label, change) in STATES {
             apply(served, change);
             model.set_state(served.answers(name).2);
@@ -184,8 +185,7 @@ fn a_large_world() {
         |values: &[model::ground::Facts]| values.iter().filter(|facts| **facts != Default::default()).count();
     assert!(known(&ground.v4.values) > 80_000 && known(&ground.v6.values) > 80_000);
     let text = ground.to_networks_toml();
-    let mut served =
-        serve("scope-large", "networks = 'networks.toml'", &[("networks.toml", text.as_bytes())]);
+    let mut served = serve("networks = 'networks.toml'", &[("networks.toml", text.as_bytes())]);
     let ground = ground.with_aliases();
     hold_to_the_model(&mut served, &ground, 2, 25);
     hold_to_themselves(&mut served, &ground, 3, 6);
@@ -197,7 +197,7 @@ fn a_database() {
     let ground = Ground::generate_small(4);
     let path = PathBuf::from("small.txt");
     let (bytes, _) = rhumb::geo::text::build(&path, &ground.to_text(), SystemTime::UNIX_EPOCH).unwrap();
-    let mut served = serve("scope-database", "databases = ['small.mmdb']", &[("small.mmdb", &bytes)]);
+    let mut served = serve("databases = ['small.mmdb']", &[("small.mmdb", &bytes)]);
     let ground = ground.with_aliases();
     hold_to_the_model(&mut served, &ground, 5, 10);
     hold_to_themselves(&mut served, &ground, 6, 2);
@@ -208,7 +208,7 @@ fn a_database_of_your_own() {
     let Some(file) = std::env::var_os("RHUMB_TEST_MMDB") else { return };
     let file = PathBuf::from(file).canonicalize().unwrap();
     let ground = Ground::read(&file);
-    let mut served = serve("scope-own", &format!("databases = ['{}']", file.display()), &[]);
+    let mut served = serve(&format!("databases = ['{}']", file.display()), &[]);
     hold_to_the_model(&mut served, &ground, 8, 300);
     hold_to_themselves(&mut served, &ground, 9, 50);
 }
@@ -220,7 +220,7 @@ fn dublin_drained_leaves_tokyo_as_it_was() {
         [[network]]\nprefixes = ['81.0.0.0/8', '2a00::/16']\ncountry = 'IE'\n\
         [[network]]\nprefixes = ['126.0.0.0/8', '2400::/16']\ncountry = 'JP'\n";
     let files: [(&str, &[u8]); 1] = [("networks.toml", networks.as_bytes())];
-    let mut served = serve("scope-dublin", "networks = 'networks.toml'", &files);
+    let mut served = serve("networks = 'networks.toml'", &files);
     let mut scopes = |pop: &'static str, drained: u8, record: &str| {
         served.change(|answer, state| {
             state.drained = if answer.pop.as_deref() == Some(pop) { drained } else { 0 };
@@ -254,7 +254,7 @@ fn dublin_drained_leaves_tokyo_as_it_was() {
 fn scope_0_is_for_everybody() {
     let networks = "[[network]]\nprefixes = ['81.0.0.0/8', '2a00::/16']\ncountry = 'IE'\n";
     let files: [(&str, &[u8]); 1] = [("networks.toml", networks.as_bytes())];
-    let mut served = serve("scope-0", "networks = 'networks.toml'", &files);
+    let mut served = serve("networks = 'networks.toml'", &files);
     let subnets: [Client; 4] = ["81.2.69.0/24", "9.9.9.9/32", "2a00:1::/56", "fe80::/10"].map(|text| {
         let net: ipnet::IpNet = text.parse().unwrap();
         (net.addr(), net.prefix_len())

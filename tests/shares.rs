@@ -3,11 +3,14 @@
 //! bounds are five standard deviations wide.
 
 mod served;
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use served::{A, AAAA, Client, Said, Served, State};
+
+const CONFIG: &str = "sticky_seed = 0\n[geo]\nnetworks = 'networks.toml'\n";
 
 const ZONE: &str = "$TTL 300\n@ SOA ns1 admin 1 7200 900 1209600 60\n@ NS ns1\nns1 A 192.0.2.1\n";
 
@@ -60,7 +63,7 @@ rotate = false
 filters = ['geotarget_country', 'select_first_n']
 ";
 
-fn serve(test: &str) -> Served {
+fn serve() -> Served {
     let mut text = String::new();
     for (number, (pop, country)) in POPS.into_iter().enumerate() {
         text += &format!("[pop.{pop}]\ncountry = '{country}'\n");
@@ -75,15 +78,12 @@ fn serve(test: &str) -> Served {
         }
     }
     text += RECORDS;
-    Served::new(
-        test,
-        &[
-            ("rhumb.toml", b"sticky_seed = 0\n[geo]\nnetworks = 'networks.toml'\n"),
-            ("networks.toml", NETWORKS.as_bytes()),
-            ("zones/example.com.zone", ZONE.as_bytes()),
-            ("filter-chains/all.toml", text.as_bytes()),
-        ],
-    )
+    Served::new(&[
+        ("rhumb.toml", CONFIG.as_bytes()),
+        ("networks.toml", NETWORKS.as_bytes()),
+        ("zones/example.com.zone", ZONE.as_bytes()),
+        ("filter-chains/all.toml", text.as_bytes()),
+    ])
 }
 
 /// The PoP and the stack an address stands for.
@@ -144,7 +144,7 @@ fn split(served: &mut Served, at: &'static str, envoy: u8, drained: u8) {
 
 #[test]
 fn backup_gives_each_of_the_three_nearest_a_third() {
-    let mut served = serve("shares-backup");
+    let mut served = serve();
     let client: Client = ("81.2.69.0".parse().unwrap(), 24);
     for envoy in [0, 50] {
         // With two stacks at work the three are three PoPs still, and each PoP's stack is this client's.
@@ -176,7 +176,7 @@ fn backup_gives_each_of_the_three_nearest_a_third() {
 
 #[test]
 fn splits_take_their_share_and_move_only_whom_they_must() {
-    let mut served = serve("shares-splits");
+    let mut served = serve();
     let clients = clients(6000);
     let mut before: Option<(u8, Vec<(usize, usize)>)> = None;
     for envoy in [0, 10, 25, 50, 75, 100] {
@@ -202,7 +202,7 @@ fn splits_take_their_share_and_move_only_whom_they_must() {
 
 #[test]
 fn splits_of_two_pops_and_a_drain_are_independent() {
-    let mut served = serve("shares-independent");
+    let mut served = serve();
     let clients = clients(6000);
     // Whom the drain takes, which stack the split gives at Dublin, and which it gives at London.
     split(&mut served, "eu-west-1", 0, 30);
@@ -248,7 +248,7 @@ fn splits_of_two_pops_and_a_drain_are_independent() {
 
 #[test]
 fn a_growing_drain_only_adds_clients() {
-    let mut served = serve("shares-drains");
+    let mut served = serve();
     let clients = clients(3000);
     let mut out = BTreeSet::new();
     for percent in [0, 1, 10, 30, 60, 99, 100] {
@@ -268,7 +268,7 @@ fn a_growing_drain_only_adds_clients() {
 /// They were computed by an implementation of its own, from the words in `chain/draw.rs`.
 #[test]
 fn the_same_forever() {
-    let mut served = serve("shares-forever");
+    let mut served = serve();
     for (client, leaves, envoy) in [
         ("192.0.2.0/24", 25, 87),
         ("192.0.3.0/24", 15, 61),
@@ -293,7 +293,7 @@ fn the_same_forever() {
 
 #[test]
 fn load_between_the_marks_sheds_its_share() {
-    let mut served = serve("shares-shed");
+    let mut served = serve();
     let load = |connections: [Option<f64>; 5]| {
         move |answer: &rhumb::chain::Answer, state: &mut State| {
             let number = POPS.iter().position(|(pop, _)| answer.pop.as_deref() == Some(pop)).unwrap();
@@ -323,7 +323,7 @@ fn load_between_the_marks_sheds_its_share() {
 
 #[test]
 fn weights_are_proportions() {
-    let mut served = serve("shares-weights");
+    let mut served = serve();
     let weights = [5.0, 3.0, 0.0, 1.5, 0.5];
     let weigh = |answer: &rhumb::chain::Answer, state: &mut State| {
         let number = POPS.iter().position(|(pop, _)| answer.pop.as_deref() == Some(pop)).unwrap();
@@ -345,7 +345,7 @@ fn weights_are_proportions() {
 /// Only the clients of what goes move, and they come back when it does.
 #[test]
 fn sticky_clients_stay() {
-    let mut served = serve("shares-sticky");
+    let mut served = serve();
     let clients = clients(3000);
     let before = sites(&mut served, "sticky", &clients);
     for (pop, count) in counts(before.iter().map(|site| site.0)) {
@@ -374,7 +374,7 @@ fn sticky_clients_stay() {
 
 #[test]
 fn a_and_aaaa_are_of_one_site() {
-    let mut served = serve("shares-families");
+    let mut served = serve();
     served.change(|answer, state| {
         state.split = if answer.stack.as_deref() == Some("envoy") { 40.0 } else { 60.0 };
         state.drained = if answer.pop.as_deref() == Some("eu-west-1") { 50 } else { 10 };
@@ -393,7 +393,7 @@ fn a_and_aaaa_are_of_one_site() {
 
 #[test]
 fn addresses_take_turns() {
-    let mut served = serve("shares-turns");
+    let mut served = serve();
     let client = Some(("81.2.69.0".parse().unwrap(), 24));
     let mut orders = |name: &str| counts((0..3000).map(|_| served.ask(name, A, client).addresses));
     let turning = orders("primary.example.com");

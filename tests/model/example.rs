@@ -33,9 +33,18 @@ pub const POPS: [(&str, &str, f64, f64); 9] = [
 /// An answer's line of its own, by the number of its PoP.
 pub type Meta = fn(usize) -> String;
 
-/// Records whose chain the model runs too: name, own answers' meta by PoP (none takes the pool), the rest of
-/// the record, its filters, and its steps for the model.
-pub fn modelled() -> Vec<(&'static str, Option<Meta>, &'static str, &'static str, Vec<Step>)> {
+/// A record whose chain the model runs too.
+pub struct Modelled {
+    pub name: &'static str,
+    /// Own answers by PoP, with this meta; without, it takes the pool.
+    pub meta: Option<Meta>,
+    pub nodata_on_empty: bool,
+    /// Its chain as it is written, and as the model runs it.
+    pub filters: &'static str,
+    pub steps: Vec<Step>,
+}
+
+pub fn modelled() -> Vec<Modelled> {
     let tags = |number: usize| {
         let of =
             ["'US','CA'", "'US'", "'BR','AR'", "'IE','GB'", "", "'DE','FR','NL'", "'ZA'", "'JP'", "'AU'"];
@@ -58,60 +67,59 @@ pub fn modelled() -> Vec<(&'static str, Option<Meta>, &'static str, &'static str
         _ => String::new(),
     };
     let first = |n| Step::First(n);
+    let record = |name, meta, filters, steps| Modelled {
+        name,
+        meta,
+        nodata_on_empty: name == "nodata",
+        filters,
+        steps,
+    };
     vec![
-        (
+        record(
             "primary",
             None,
-            "",
             "'up', { filter = 'shed_load', config = { metric = 'connections' } }, 'geotarget_country', 'select_first_n'",
             vec![Step::Up, Step::Country, first(1)],
         ),
-        (
+        record(
             "three",
             None,
-            "",
             "'up', 'geotarget_country', { filter = 'select_first_n', config = { N = '3' } }",
             vec![Step::Up, Step::Country, first(3)],
         ),
-        (
+        record(
             "states",
             Some(states),
-            "",
             "'geotarget_country', { filter = 'select_first_n', config = { n = 2 } }, 'up'",
             vec![Step::Country, first(2), Step::Up],
         ),
-        (
+        record(
             "fenced",
             Some(tags),
-            "",
             "{ filter = 'geofence_country', config = { remove_no_location = true } }, 'up', 'geotarget_latlong', 'select_first_n'",
             vec![Step::FenceCountry { remove: true }, Step::Up, Step::Latlong, first(1)],
         ),
-        (
+        record(
             "nodata",
             Some(tags),
-            "on_empty = 'nodata'",
             "'geotarget_latlong', { filter = 'select_first_n', config = { n = 4 } }, 'geofence_country'",
             vec![Step::Latlong, first(4), Step::FenceCountry { remove: false }],
         ),
-        (
+        record(
             "systems",
             Some(asns),
-            "",
             "'up', { filter = 'netfence_asn', config = { remove_no_asn = 1 } }, 'geotarget_latlong', { filter = 'select_first_n', config = { n = 2 } }",
             vec![Step::Up, Step::FenceAsn { remove: true }, Step::Latlong, first(2)],
         ),
-        (
+        record(
             "networks",
             Some(networks),
-            "",
             "'netfence_prefix', 'geotarget_country', 'select_first_n'",
             vec![Step::FencePrefix { remove: false }, Step::Country, first(1)],
         ),
-        (
+        record(
             "tiers",
             Some(tiers),
-            "",
             "{ filter = 'priority', config = { eliminate = true } }, 'geotarget_country', 'up'",
             vec![Step::Priority { eliminate: true }, Step::Country, Step::Up],
         ),
@@ -174,8 +182,11 @@ pub fn chains() -> String {
             "georegion = 'ASIAPAC'",
         ][number]
     });
-    for (net, (name, meta, rest, filters, _)) in (10..).zip(modelled()) {
-        text += &format!("[[record]]\nname = '{name}.example.com'\nfilters = [{filters}]\n{rest}\n");
+    for (net, Modelled { name, meta, nodata_on_empty, filters, .. }) in (10..).zip(modelled()) {
+        let on_empty = if nodata_on_empty { "nodata" } else { "unfenced" };
+        text += &format!(
+            "[[record]]\nname = '{name}.example.com'\nfilters = [{filters}]\non_empty = '{on_empty}'\n"
+        );
         let Some(meta) = meta else {
             text += "pool = 'wss'\n";
             continue;
