@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use rhumb::chain::filters::KINDS;
 use rhumb::engine::{Peer, Reply, Totals, Transport};
 use served::{A, AAAA, Client, Served, State, packet};
+use support::project;
 
 /// Counts what the calling thread asks of it: other tests' threads are none of our business.
 struct Counting;
@@ -38,114 +39,16 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const ZONE: &str = "\
-$TTL 300
-@ SOA ns1 admin 1 7200 900 1209600 60
-@ NS ns1
-@ NS ns2
-@ MX 10 mail
-ns1 A 192.0.2.1
-ns1 AAAA 2001:db8::1
-ns2 A 192.0.2.2
-mail A 192.0.2.3
-www A 192.0.2.4
-long TXT \"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\"
-long TXT \"1123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\"
-long TXT \"2123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\"
-long TXT \"3123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\"
-*.wild A 192.0.2.5
-a.b.c.deep A 192.0.2.6
-one CNAME two
-two CNAME three
-three CNAME www
-away CNAME www.example.org.
-steered CNAME geotarget-country
-below NS ns.below
-below NS ns.example.org.
-ns.below A 192.0.2.7
-below DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000
-svc HTTPS 1 . alpn=h2
-";
-
-const NETWORKS: &str = "\
-[[network]]
-prefixes = ['81.0.0.0/8', '2a00::/16']
-country = 'IE'
-asn = 64500
-[[network]]
-prefixes = ['126.0.0.0/8', '2400::/16']
-country = 'JP'
-latitude = 35.6
-longitude = 139.7
-[[network]]
-prefixes = ['12.0.0.0/9', '2600::/16']
-country = 'US'
-subdivision = 'CA'
-";
-
-/// One record for each filter, named after it, over PoPs that have every meta; and the two that must work.
-fn chains() -> String {
-    let mut text = String::new();
-    for (number, (pop, country, region)) in [
-        ("dublin", "IE", "EUROPE"),
-        ("tokyo", "JP", "ASIAPAC"),
-        ("oregon", "US", "US-WEST"),
-        ("ohio", "US", "US-EAST"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        text += &format!("[pop.{pop}]\ncountry = '{country}'\nlatitude = 40.0\nlongitude = 1{number}.0\n");
-        for (stack, weight) in [("haproxy", 100), ("envoy", 0)] {
-            text += &format!(
-                "[[pool.wss.answer]]\npop = '{pop}'\nstack = '{stack}'\nweight = {weight}\ngroup = '{region}'\n\
-                 a = ['10.0.{number}.1', '10.0.{number}.2', '10.0.{number}.3']\n\
-                 aaaa = ['fd00:{number}::1', 'fd00:{number}::2']\n\
-                 meta = {{ georegion = '{region}', asn = 6450{number}, ip_prefixes = ['8{number}.0.0.0/8'], weight = {number}, \
-                 priority = {number}, cost = 1.5, connections = 5{number}, low_watermark = 50, high_watermark = 53 }}\n"
-            );
-        }
-    }
-    let mut record = |name: &str, filters: &str| {
-        text += &format!("[[record]]\nname = '{name}.example.com'\npool = 'wss'\nfilters = [{filters}]\n");
-    };
-    for kind in KINDS {
-        let config = if kind.name == "shed_load" { "metric = 'connections'" } else { "" };
-        let filter = format!("{{ filter = '{}', config = {{ {config} }} }}", kind.name);
-        record(&kind.name.replace('_', "-"), &filter);
-    }
-    let shed = "{ filter = 'shed_load', config = { metric = 'connections' } }";
-    let head = format!("'up', {shed}, 'geotarget_country'");
-    record("primary", &format!("{head}, 'select_first_n'"));
-    record(
-        "backup",
-        &format!(
-            "{head}, {{ filter = 'select_first_n', config = {{ N = 3 }} }}, 'shuffle', 'select_first_n'"
-        ),
-    );
-    record("*.any", "'geotarget_country'");
-    text += "[[record]]\nname = 'alias.example.com'\nfilters = ['geotarget_country', 'select_first_n']\n";
-    for (pop, target) in
-        [("dublin", "www.example.com"), ("tokyo", "primary.example.com"), ("ohio", "x.example.org")]
-    {
-        text += &format!("[[record.answer]]\npop = '{pop}'\ncname = '{target}'\n");
-    }
-    text += "[[record]]\nname = 'everybody.example.com'\nfilters = ['shuffle']\n";
-    text +=
-        "[[record.answer]]\ncname = 'www.example.com'\n[[record.answer]]\ncname = 'primary.example.com'\n";
-    text += "[[record]]\nname = 'round.example.com'\nfilters = []\n";
-    text += "[[record.answer]]\ncname = 'round.example.com'\n";
-    text
-}
-
+/// A small world with everything in it; what is missing there is not shown here.
 fn serve() -> Served {
-    let config = "[geo]\nnetworks = 'networks.toml'\n[identity]\nid = 'n1'\nversion = 'v1'\n";
-    Served::new(&[
-        ("rhumb.toml", config.as_bytes()),
-        ("networks.toml", NETWORKS.as_bytes()),
-        ("zones/example.com.zone", ZONE.as_bytes()),
-        ("filter-chains/all.toml", chains().as_bytes()),
-    ])
+    let served = Served::load(&project().join("tests/data/world"));
+    let snapshot = served.snapshot.load();
+    for kind in KINDS {
+        let name = format!("{}.example.com.", kind.name.replace('_', "-"));
+        assert!(snapshot.records.iter().any(|record| record.name.to_string() == name), "no record {name}");
+    }
+    drop(snapshot);
+    served
 }
 
 /// Every question worth asking: well-formed, malformed, and everything between.

@@ -4,18 +4,20 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RData;
 use rhumb::chain::{Answer, LiveMeta};
+use rhumb::config::Config;
 use rhumb::engine::explain::{Question, explain};
 use rhumb::engine::steering::Live;
 use rhumb::engine::{Peer, Reply, Snapshot, Stats, Transport, Worker};
 use rhumb::files::Severity;
 use rhumb::geo::World;
-use rhumb::state::Publisher;
+use rhumb::state::{self, Publisher};
 
 use crate::support::Folder;
 use crate::support::response::subnet;
@@ -71,7 +73,13 @@ impl Served {
     pub fn new(files: &[(&str, &[u8])]) -> Served {
         let folder = Folder::new();
         files.iter().for_each(|(name, bytes)| folder.write(name, bytes));
-        let loaded = folder.load().unwrap_or_else(|problems| {
+        Served::load(folder.path())
+    }
+
+    /// Loads `rhumb.toml` of a folder and what it names.
+    pub fn load(folder: &Path) -> Served {
+        let read = Config::read(&folder.join("rhumb.toml"));
+        let loaded = read.and_then(|config| state::load(&config, 1, &|_, _| {})).unwrap_or_else(|problems| {
             let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
             panic!("{}", errors.map(|problem| format!("{problem}\n")).collect::<String>())
         });
