@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use crate::chain::{
-    Answer, AnswerBits, Answers, Ask, Chain, LiveMeta, MAX_ANSWERS, Picks, Silent, Tracer, draw,
+    Answer, AnswerBits, Answers, Ask, Chain, LiveMeta, MAX_ANSWERS, Picks, Settled, Silent, Tracer, draw,
 };
 use crate::wire::{Name, record_type};
 
@@ -178,19 +178,12 @@ struct Step {
     ignore_health: bool,
     /// Every candidate, in the record's order.
     candidates: Vec<u8>,
-    /// Without coins: the candidates after the settled steps the chain begins with.
+    /// Without coins: what of the chain is settled.
     settled: Settled,
     /// What a coin decides about.
     uncertain: AnswerBits,
     /// The same candidates by site, where a coin decides anything.
     slots: Vec<Slot>,
-}
-
-#[derive(Default)]
-struct Settled {
-    picks: Vec<u8>,
-    steps: usize,
-    bypassed: bool,
 }
 
 /// A site's candidates: at most one of them is in play for a client.
@@ -280,7 +273,8 @@ impl Plan {
                 step.slots.iter().any(|slot| slot.stacks.iter().any(|stack| stack.drained == 0));
             if step.uncertain.is_empty() {
                 step.slots.clear();
-                step.settled = settle(steering, live, &step);
+                let answers = Answers { fixed: &steering.answers, live: &live.meta };
+                step.settled = Settled::new(&steering.chain, &step.candidates, ignore_health, &answers);
             }
             if !step.candidates.is_empty() {
                 plan.ladder.push(step);
@@ -291,15 +285,6 @@ impl Plan {
         }
         plan
     }
-}
-
-/// Runs what of the chain no query can change.
-fn settle(steering: &Steering, live: &Live, step: &Step) -> Settled {
-    let mut picks = Picks::default();
-    picks.start(&step.candidates);
-    let answers = Answers { fixed: &steering.answers, live: &live.meta };
-    let steps = steering.chain.settle(step.ignore_health, &answers, &mut picks);
-    Settled { picks: picks.as_slice().to_vec(), steps, bypassed: picks.bypassed() }
 }
 
 impl Slot {
@@ -365,9 +350,7 @@ pub fn steer<T: Tracer>(
             if T::SEES_ALL {
                 picks.start(&step.candidates);
             } else {
-                picks.start(&step.settled.picks);
-                picks.set_bypassed(step.settled.bypassed);
-                first = step.settled.steps;
+                first = step.settled.start(&steering.chain, &ask, picks);
             }
             break;
         }
