@@ -79,7 +79,7 @@ impl Settled {
     }
 
     /// Starts a query's run: what is settled is done, and the chain goes on from the step given back.
-    #[inline]
+    #[inline(always)]
     pub fn start(&self, chain: &Chain, ask: &Ask, picks: &mut Picks) -> usize {
         picks.start(&[]);
         let (list, steps) = match &self.placed {

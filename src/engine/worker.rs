@@ -176,7 +176,7 @@ struct Answering<'s> {
 
 impl<'s> Answering<'s> {
     /// Answers a question of class IN: finds the name, follows CNAMEs inside our zones.
-    #[inline]
+    #[inline(always)]
     fn answer<'w>(
         &mut self,
         qname: &Qname,

@@ -85,7 +85,7 @@ impl Placing {
     ///
     /// The scope covers the client's own lookup, a miss too. It does not cover the resolver's, since a
     /// resolver keeps what it got for itself alone.
-    #[inline]
+    #[inline(always)]
     pub(in crate::chain) fn outcome(&self, ask: &Ask, picks: &mut Picks) -> Option<u32> {
         let table = self.table.as_deref()?;
         let found = table.lookup(ask.client);
