@@ -84,7 +84,8 @@ impl Worker {
             Err(error) => {
                 self.stats.rejected.add();
                 let edns = Edns { udp_octets_max: 512, dnssec_ok: false, nsid: false, subnet: None };
-                let writer = Writer::new(query, parsed.question_end, out, limit(None), 0, &self.qname);
+                let octets = Writer::opt_octets(&edns, &[]);
+                let writer = Writer::new(query, parsed.question_end, out, limit(None), octets, &self.qname);
                 let rcode = match error {
                     EdnsError::FormErr => Rcode::FormErr,
                     EdnsError::BadVers => Rcode::BadVers,
@@ -93,9 +94,8 @@ impl Worker {
             }
         };
         // An identity that is hidden is not even named (RFC 5001 section 2.2 leaves it to us).
-        let edns = edns.map(|edns| Edns { nsid: edns.nsid && !identity.id.is_empty(), ..*edns });
-        let edns = edns.as_ref();
-        let opt_octets = edns.map_or(0, |edns| Writer::opt_octets(edns, &identity.id));
+        let nsid = if edns.is_some_and(|edns| edns.nsid) { &identity.id[..] } else { &[] };
+        let opt_octets = edns.map_or(0, |edns| Writer::opt_octets(edns, nsid));
         let mut writer = Writer::new(query, parsed.question_end, out, limit(edns), opt_octets, &self.qname);
         let mut context = Context {
             qtype: parsed.qtype,
@@ -108,8 +108,7 @@ impl Worker {
             // No zone transfers: the zones are in files, owned by git.
             (CLASS_IN, record_type::AXFR | record_type::IXFR) => Rcode::Refused,
             (CLASS_IN, _) => {
-                let answering =
-                    Answering { snapshot: &snapshot, stats: &self.stats, scratch: &mut self.scratch };
+                let mut answering = Answering { snapshot, stats: &self.stats, scratch: &mut self.scratch };
                 answering.answer(&self.qname, &mut self.target, &mut context, &mut writer)
             }
             (CLASS_CH, _) => answer_identity(&self.qname, parsed.qtype, identity, &mut writer),
@@ -121,7 +120,7 @@ impl Worker {
             Some(subnet) if subnet.source > 0 => context.scope,
             _ => 0,
         };
-        Reply::Send(writer.finish(rcode, edns, scope, &identity.id, identity.udp_octets_max))
+        Reply::Send(writer.finish(rcode, edns, scope, nsid, identity.udp_octets_max))
     }
 
     fn refuse_malformed(&mut self, malformed: Malformed, query: &[u8], out: &mut [u8]) -> Reply {
@@ -177,8 +176,9 @@ struct Answering<'s> {
 
 impl<'s> Answering<'s> {
     /// Answers a question of class IN: finds the name, follows CNAMEs inside our zones.
+    #[inline]
     fn answer<'w>(
-        mut self,
+        &mut self,
         qname: &Qname,
         target: &mut Qname,
         context: &mut Context,
@@ -187,48 +187,82 @@ impl<'s> Answering<'s> {
     where
         's: 'w,
     {
-        let snapshot = self.snapshot;
-        let mut found = snapshot.zones.find(qname, context.qtype == record_type::DS);
+        let found = self.snapshot.zones.find(qname, context.qtype == record_type::DS);
         if matches!(found, Found::NoZone) {
             return Rcode::Refused;
         }
+        let (rcode, alias) = self.answer_found(found, None, context, writer);
+        match alias {
+            None => rcode,
+            Some(alias) => self.follow(alias, qname, target, context, writer),
+        }
+    }
+
+    /// Follows CNAMEs as far as they lie in our zones. Apart from [`Answering::answer`], because most
+    /// answers have none and would pay for the room.
+    #[cold]
+    fn follow<'w>(
+        &mut self,
+        mut alias: &'s [u8],
+        qname: &Qname,
+        target: &mut Qname,
+        context: &mut Context,
+        writer: &mut Writer<'w>,
+    ) -> Rcode
+    where
+        's: 'w,
+    {
         let mut aliases = ArrayVec::<&'s [u8], CNAME_CHAIN_MAX>::new();
         loop {
-            let owner = aliases.last().copied();
-            let next = match found {
-                Found::Name(node) => {
-                    writer.set_authoritative();
-                    match self.answer_name(node, owner, context, writer) {
-                        Ok(next) => next,
-                        Err(Full) => {
-                            writer.set_truncated();
-                            None
-                        }
-                    }
-                }
-                Found::Delegated(cut) => {
-                    refer(cut, writer);
-                    None
-                }
-                Found::NoName(node) => {
-                    writer.set_authoritative();
-                    negative(node, writer);
-                    return Rcode::NxDomain;
-                }
-                // The chain leaves our zones: the resolver goes on from here.
-                Found::NoZone => None,
-            };
-            let Some(alias) = next.filter(|alias| writer.has_name(alias)) else { break };
             // A circle, which the check of zones cannot see where a steered CNAME is part of it.
             let seen = |name: &&[u8]| name.eq_ignore_ascii_case(alias);
-            if aliases.is_full() || seen(&qname.lower()) || aliases.iter().any(seen) {
-                break;
+            let again = seen(&qname.lower()) || aliases.iter().any(seen);
+            if aliases.is_full() || again || !writer.has_name(alias) {
+                return Rcode::NoError;
             }
             aliases.push(alias);
             target.set(alias);
-            found = snapshot.zones.find(target, context.qtype == record_type::DS);
+            let found = self.snapshot.zones.find(target, context.qtype == record_type::DS);
+            match self.answer_found(found, Some(alias), context, writer) {
+                (rcode, None) => return rcode,
+                (_, Some(next)) => alias = next,
+            }
         }
-        Rcode::NoError
+    }
+
+    /// Answers from what was found; a CNAME's target is where to go on.
+    #[inline(always)]
+    fn answer_found<'w>(
+        &mut self,
+        found: Found<'s>,
+        owner: Option<&'s [u8]>,
+        context: &mut Context,
+        writer: &mut Writer<'w>,
+    ) -> (Rcode, Option<&'s [u8]>)
+    where
+        's: 'w,
+    {
+        match found {
+            Found::Name(node) => {
+                writer.set_authoritative();
+                let next = self.answer_name(node, owner, context, writer).unwrap_or_else(|Full| {
+                    writer.set_truncated();
+                    None
+                });
+                (Rcode::NoError, next)
+            }
+            Found::Delegated(cut) => {
+                refer(cut, writer);
+                (Rcode::NoError, None)
+            }
+            Found::NoName(node) => {
+                writer.set_authoritative();
+                negative(node, writer);
+                (Rcode::NxDomain, None)
+            }
+            // The chain leaves our zones: the resolver goes on from here.
+            Found::NoZone => (Rcode::NoError, None),
+        }
     }
 
     /// Answers from one name; a CNAME's target is where to go on.

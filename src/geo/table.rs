@@ -35,7 +35,7 @@ pub struct Table {
 
 impl Table {
     /// Looks an address up.
-    #[inline]
+    #[inline(always)]
     pub fn lookup(&self, address: IpAddr) -> Found {
         let (number, prefix_len) = match address {
             IpAddr::V4(address) => self.v4(address.into()),
@@ -54,7 +54,7 @@ impl Table {
         Found { outcome: number.checked_sub(1), prefix_len }
     }
 
-    #[inline]
+    #[inline(always)]
     fn v4(&self, address: u32) -> (u32, u8) {
         let bits = u64::from(address) << 32;
         self.v4.find((bits >> 48) as u16, |offset| (bits << offset >> 58) as u32)
@@ -168,7 +168,7 @@ struct Node {
 impl Trie {
     /// An outcome's number and the length of the widest prefix that has it. `chunk` gives the 6 bits from
     /// an offset on, padded with zeros behind the address.
-    #[inline]
+    #[inline(always)]
     fn find(&self, top: u16, chunk: impl Fn(u32) -> u32) -> (u32, u8) {
         let slot = self.direct[usize::from(top)];
         if slot & LEAF != 0 {

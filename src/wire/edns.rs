@@ -42,7 +42,8 @@ pub enum EdnsError {
 
 impl Edns {
     /// Reads an OPT record: its ten octets of type, class, TTL and length, and its data.
-    pub fn parse(fixed: &[u8], data: &[u8]) -> Result<Edns, EdnsError> {
+    #[inline(always)]
+    pub fn parse(fixed: &[u8; 10], data: &[u8]) -> Result<Edns, EdnsError> {
         if fixed[5] != 0 {
             return Err(EdnsError::BadVers);
         }
@@ -55,7 +56,7 @@ impl Edns {
         };
         let mut rest = data;
         while !rest.is_empty() {
-            let (head, tail) = rest.split_at_checked(4).ok_or(EdnsError::FormErr)?;
+            let (head, tail) = rest.split_first_chunk::<4>().ok_or(EdnsError::FormErr)?;
             let (value, tail) =
                 tail.split_at_checked(usize::from(u16_at(head, 2))).ok_or(EdnsError::FormErr)?;
             match u16_at(head, 0) {
@@ -73,6 +74,7 @@ impl Edns {
 impl Subnet {
     /// Reads the option's data as strictly as RFC 7871 sections 6 and 7.1.2 ask: a known family, a
     /// scope of 0, exactly the octets the source prefix needs, and no bit set behind it.
+    #[inline(always)]
     pub fn parse(value: &[u8]) -> Option<Subnet> {
         let (&[family_high, family_low, source, 0], address) = value.split_first_chunk()? else {
             return None;
@@ -115,10 +117,10 @@ impl Subnet {
         let family = if self.address.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 } as u8;
         let head = [0, OPTION_SUBNET as u8, 0, length, 0, family, self.source, scope];
         out[..8].copy_from_slice(&head);
-        let address = &mut out[8..];
+        let address = out[8..].iter_mut();
         match self.address {
-            IpAddr::V4(v4) => address.copy_from_slice(&v4.octets()[..address.len()]),
-            IpAddr::V6(v6) => address.copy_from_slice(&v6.octets()[..address.len()]),
+            IpAddr::V4(v4) => address.zip(v4.octets()).for_each(|(octet, of)| *octet = of),
+            IpAddr::V6(v6) => address.zip(v6.octets()).for_each(|(octet, of)| *octet = of),
         }
     }
 }

@@ -226,6 +226,7 @@ impl Query {
 }
 
 /// Walks over answer, authority and additional, and reads the OPT record on the way.
+#[inline(always)]
 fn read_records(
     packet: &[u8],
     question_end: usize,
@@ -233,36 +234,37 @@ fn read_records(
     additional: u32,
 ) -> Result<Result<Option<Edns>, EdnsError>, Malformed> {
     let unreadable = Malformed::FormErrWithQuestion(question_end);
-    let mut at = question_end;
+    let mut rest = &packet[question_end..];
     let mut edns = Ok(None);
     for index in 0..before_additional + additional {
-        let owner = at;
-        at = skip_name(packet, at).ok_or(unreadable)?;
-        let fixed = packet.get(at..at + 10).ok_or(unreadable)?;
-        let data = at + 10;
-        at = data + usize::from(u16_at(fixed, 8));
-        let data = packet.get(data..at).ok_or(unreadable)?;
+        let owner_octets = name_octets(rest).ok_or(unreadable)?;
+        let at_root = rest[0] == 0;
+        let (fixed, tail) = rest[owner_octets..].split_first_chunk::<10>().ok_or(unreadable)?;
+        let (data, tail) = tail.split_at_checked(usize::from(u16_at(fixed, 8))).ok_or(unreadable)?;
         if u16_at(fixed, 0) == record_type::OPT {
             // At the root, once, in the additional section (RFC 6891 section 6.1.1).
-            let misplaced = index < before_additional || packet[owner] != 0;
-            if misplaced || !matches!(edns, Ok(None)) {
+            if index < before_additional || !at_root || !matches!(edns, Ok(None)) {
                 return Err(unreadable);
             }
             edns = Edns::parse(fixed, data).map(Some);
         }
+        rest = tail;
     }
     // Bytes behind the last record: not a message.
-    if at != packet.len() { Err(Malformed::Drop) } else { Ok(edns) }
+    if rest.is_empty() { Ok(edns) } else { Err(Malformed::Drop) }
 }
 
-/// Where the name at `at` ends. A pointer ends it; nothing here needs what it points at.
-fn skip_name(packet: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *packet.get(at)? {
-            0 => return Some(at + 1),
+/// Octets of the name at the front. A pointer ends it; nothing here needs what it points at.
+#[inline]
+fn name_octets(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let end = loop {
+        match *bytes.get(at)? {
+            0 => break at + 1,
             len if usize::from(len) <= LABEL_OCTETS_MAX => at += 1 + usize::from(len),
-            pointer if pointer >= 0xC0 => return Some(at + 2),
+            pointer if pointer >= 0xC0 => break at + 2,
             _ => return None,
         }
-    }
+    };
+    (end <= bytes.len()).then_some(end)
 }

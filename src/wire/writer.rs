@@ -32,6 +32,7 @@ pub struct Writer<'w> {
     at: usize,
     /// Where records must end: the limit less what the OPT record takes.
     end: usize,
+    opt_octets: usize,
     qname: &'w Qname,
     /// Suffixes of names written behind the question, and where they stand.
     names: ArrayVec<(&'w [u8], u16), NAMES_MAX>,
@@ -41,7 +42,7 @@ impl<'w> Writer<'w> {
     /// Starts a response to a packet whose first `question_end` octets are header and question, which
     /// are copied, case and all. `limit` bounds the whole message, `opt_octets` what [`Writer::finish`]
     /// will add.
-    #[inline]
+    #[inline(always)]
     pub fn new(
         packet: &[u8],
         question_end: usize,
@@ -56,13 +57,14 @@ impl<'w> Writer<'w> {
         out[3] = packet[3] & 0x10;
         out[6..HEADER_OCTETS].fill(0);
         let end = limit.min(out.len()).saturating_sub(opt_octets);
-        Writer { out, at: question_end, end, qname, names: ArrayVec::new() }
+        Writer { out, at: question_end, end, opt_octets, qname, names: ArrayVec::new() }
     }
 
-    /// Octets [`Writer::finish`] will add for a query's OPT record and our identity.
+    /// Octets [`Writer::finish`] will add for a query's OPT record; without an identity to tell, `nsid`
+    /// is empty, and the option is left out.
     #[inline]
     pub fn opt_octets(edns: &Edns, nsid: &[u8]) -> usize {
-        let nsid = if edns.nsid { 4 + nsid.len() } else { 0 };
+        let nsid = if nsid.is_empty() { 0 } else { 4 + nsid.len() };
         OPT_OCTETS + nsid + edns.subnet.map_or(0, |subnet| subnet.option_octets())
     }
 
@@ -320,8 +322,9 @@ impl<'w> Writer<'w> {
     }
 
     /// Ends the response: the response code, and the OPT record with NSID and the scope where asked.
-    /// `advertised` is our own largest UDP message. Returns the octets of the whole message.
-    #[inline]
+    /// `nsid` is what [`Writer::opt_octets`] was told, `advertised` our own largest UDP message. Returns
+    /// the octets of the whole message.
+    #[inline(always)]
     pub fn finish(
         mut self,
         rcode: Rcode,
@@ -332,7 +335,7 @@ impl<'w> Writer<'w> {
     ) -> usize {
         self.out[3] |= rcode as u8 & 0xF;
         let Some(edns) = edns else { return self.at };
-        let octets = Self::opt_octets(edns, nsid);
+        let octets = self.opt_octets;
         let opt = &mut self.out[self.at..self.at + octets];
         let [size_high, size_low] = advertised.to_be_bytes();
         let [data_high, data_low] = ((octets - OPT_OCTETS) as u16).to_be_bytes();
@@ -351,7 +354,7 @@ impl<'w> Writer<'w> {
             data_low,
         ]);
         let mut options = &mut opt[OPT_OCTETS..];
-        if edns.nsid {
+        if !nsid.is_empty() {
             let (option, rest) = options.split_at_mut(4 + nsid.len());
             option[..2].copy_from_slice(&OPTION_NSID.to_be_bytes());
             option[2..4].copy_from_slice(&(nsid.len() as u16).to_be_bytes());
