@@ -5,6 +5,7 @@
 
 pub mod query;
 pub mod response;
+pub mod scenario;
 
 use std::fs;
 use std::path::{Path, PathBuf};
