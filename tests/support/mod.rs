@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test crate takes what it needs")]
 
+pub mod process;
 pub mod query;
 pub mod response;
 pub mod scenario;
