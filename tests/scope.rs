@@ -6,6 +6,7 @@
 
 mod model;
 mod served;
+mod support;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,274 +14,14 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use hickory_proto::op::ResponseCode;
+use model::example::{Change, Modelled, OTHERS, SEED, STATES, ZONE, chains, modelled};
 use model::ground::{Ground, unaligned};
-use model::{Expect, Record, Step, inside};
+use model::{Expect, Record, inside};
 use rhumb::chain::Answer;
-use served::{A, AAAA, CNAME, Client, RESOLVER, Said, Served, State, cut};
-
-const SEED: u64 = 7;
-
-const ZONE: &str = "\
-$TTL 300
-@ SOA ns1 admin 1 7200 900 1209600 60
-@ NS ns1
-ns1 A 192.0.2.1
-www A 192.0.2.2
-alias CNAME primary
-below NS ns.below
-ns.below A 192.0.2.3
-";
-
-/// PoPs: country, latitude, longitude.
-const POPS: [(&str, &str, f64, f64); 9] = [
-    ("us-east-1", "US", 39.04, -77.49),
-    ("us-west-2", "US", 45.84, -119.7),
-    ("sa-east-1", "BR", -23.55, -46.63),
-    ("eu-west-1", "IE", 53.35, -6.26),
-    ("eu-west-2", "GB", 51.51, -0.13),
-    ("eu-central-1", "DE", 50.11, 8.68),
-    ("af-south-1", "ZA", -33.92, 18.42),
-    ("ap-northeast-1", "JP", 35.68, 139.69),
-    ("ap-southeast-2", "AU", -33.87, 151.21),
-];
-
-/// An answer's line of its own, by the number of its PoP.
-type Meta = fn(usize) -> String;
-
-/// Records whose chain the model runs too: name, own answers' meta by PoP (none takes the pool), the rest of
-/// the record, its filters, and its steps for the model.
-fn modelled() -> Vec<(&'static str, Option<Meta>, &'static str, &'static str, Vec<Step>)> {
-    let tags = |number: usize| {
-        let of =
-            ["'US','CA'", "'US'", "'BR','AR'", "'IE','GB'", "", "'DE','FR','NL'", "'ZA'", "'JP'", "'AU'"];
-        format!("country = [{}]", of[number])
-    };
-    let asns = |number: usize| match number % 3 {
-        0 => String::new(),
-        kind => format!("asn = [{}, {}]", 64_500 + number, 64_508 + kind),
-    };
-    let networks = |number: usize| match number {
-        0 => "ip_prefixes = ['12.0.0.0/6', '2400::/8']".into(),
-        3 => "ip_prefixes = ['12.34.0.0/15', '200.1.2.0/23', '2600::/7', '2400:1::/33']".into(),
-        7 => "ip_prefixes = ['0.0.0.0/2', '255.0.0.0/8', '8000::/1']".into(),
-        _ => String::new(),
-    };
-    let tiers = |number: usize| format!("priority = {}", [1, 1, 2, 2, 1, 3, 1, 2, 1][number]);
-    let states = |number: usize| match number {
-        0 => "us_state = ['VA', 'TX']".into(),
-        1 => "us_state = ['CA']".into(),
-        _ => String::new(),
-    };
-    let first = |n| Step::First(n);
-    vec![
-        (
-            "primary",
-            None,
-            "",
-            "'up', { filter = 'shed_load', config = { metric = 'connections' } }, 'geotarget_country', 'select_first_n'",
-            vec![Step::Up, Step::Country, first(1)],
-        ),
-        (
-            "three",
-            None,
-            "",
-            "'up', 'geotarget_country', { filter = 'select_first_n', config = { N = '3' } }",
-            vec![Step::Up, Step::Country, first(3)],
-        ),
-        (
-            "states",
-            Some(states),
-            "",
-            "'geotarget_country', { filter = 'select_first_n', config = { n = 2 } }, 'up'",
-            vec![Step::Country, first(2), Step::Up],
-        ),
-        (
-            "fenced",
-            Some(tags),
-            "",
-            "{ filter = 'geofence_country', config = { remove_no_location = true } }, 'up', 'geotarget_latlong', 'select_first_n'",
-            vec![Step::FenceCountry { remove: true }, Step::Up, Step::Latlong, first(1)],
-        ),
-        (
-            "nodata",
-            Some(tags),
-            "on_empty = 'nodata'",
-            "'geotarget_latlong', { filter = 'select_first_n', config = { n = 4 } }, 'geofence_country'",
-            vec![Step::Latlong, first(4), Step::FenceCountry { remove: false }],
-        ),
-        (
-            "systems",
-            Some(asns),
-            "",
-            "'up', { filter = 'netfence_asn', config = { remove_no_asn = 1 } }, 'geotarget_latlong', { filter = 'select_first_n', config = { n = 2 } }",
-            vec![Step::Up, Step::FenceAsn { remove: true }, Step::Latlong, first(2)],
-        ),
-        (
-            "networks",
-            Some(networks),
-            "",
-            "'netfence_prefix', 'geotarget_country', 'select_first_n'",
-            vec![Step::FencePrefix { remove: false }, Step::Country, first(1)],
-        ),
-        (
-            "tiers",
-            Some(tiers),
-            "",
-            "{ filter = 'priority', config = { eliminate = true } }, 'geotarget_country', 'up'",
-            vec![Step::Priority { eliminate: true }, Step::Country, Step::Up],
-        ),
-    ]
-}
-
-/// Records without a model: name, deterministic or not, and the rest.
-const OTHERS: [(&str, bool, &str); 6] = [
-    (
-        "backup",
-        false,
-        "pool = 'wss'\nfilters = ['up', 'geotarget_country', { filter = 'select_first_n', config = { n = 3 } }, 'shuffle', 'select_first_n']",
-    ),
-    (
-        "sticky",
-        true,
-        "pool = 'wss'\nfilters = [{ filter = 'sticky', config = { sticky_by_network = true } }, 'select_first_n']",
-    ),
-    ("alone", true, "pool = 'wss'\nfilters = ['weighted_sticky', 'select_first_n']"),
-    (
-        "regional",
-        true,
-        "pool = 'regions'\nfilters = ['geotarget_regional', 'up', { filter = 'select_first_n', config = { n = 2 } }]",
-    ),
-    // Here coins can empty a rung, and what the next one has may pass the fence.
-    ("pool-fence", true, "pool = 'wss'\non_empty = 'nodata'\nfilters = ['geofence_country']"),
-    (
-        "everybody",
-        true,
-        "pool = 'wss'\nuse_client_subnet = false\nfilters = ['geotarget_country', 'select_first_n']",
-    ),
-];
-
-fn chains() -> String {
-    let mut text = String::new();
-    for (name, country, latitude, longitude) in POPS {
-        text +=
-            &format!("[pop.{name}]\ncountry = '{country}'\nlatitude = {latitude}\nlongitude = {longitude}\n");
-    }
-    let mut pool = |pool: &str, net: usize, meta: fn(usize) -> &'static str| {
-        for (number, (pop, ..)) in POPS.iter().enumerate() {
-            for (stack, weight) in [("haproxy", 100), ("envoy", 0)] {
-                text +=
-                    &format!("[[pool.{pool}.answer]]\npop = '{pop}'\nstack = '{stack}'\nweight = {weight}\n");
-                text += &format!("{}meta = {{ {} }}\n", addresses(net, number, weight / 100), meta(number));
-            }
-        }
-    };
-    pool("wss", 1, |_| "");
-    pool("regions", 2, |number| {
-        [
-            "georegion = 'US-EAST'",
-            "georegion = ['US-WEST', 'US-CENTRAL']",
-            "georegion = 'SOUTH-AMERICA'",
-            "georegion = 'EUROPE'",
-            "georegion = 'EUROPE'",
-            "",
-            "georegion = 'AFRICA'",
-            "georegion = 'ASIAPAC'",
-            "georegion = 'ASIAPAC'",
-        ][number]
-    });
-    for (net, (name, meta, rest, filters, _)) in (10..).zip(modelled()) {
-        text += &format!("[[record]]\nname = '{name}.example.com'\nfilters = [{filters}]\n{rest}\n");
-        let Some(meta) = meta else {
-            text += "pool = 'wss'\n";
-            continue;
-        };
-        for (number, (pop, ..)) in POPS.iter().enumerate() {
-            // An answer without a PoP has no country either, so fences find it untagged.
-            let (site, meta) = match meta(number).as_str() {
-                "country = []" => ("name = 'anywhere'".into(), "latitude = 60.0\nlongitude = 100.0".into()),
-                meta => (format!("pop = '{pop}'"), meta.to_string()),
-            };
-            text += &format!(
-                "[[record.answer]]\n{site}\n{}[record.answer.meta]\n{meta}\n",
-                addresses(net, number, 0)
-            );
-        }
-    }
-    for (name, _, rest) in OTHERS {
-        text += &format!("[[record]]\nname = '{name}.example.com'\n{rest}\n");
-    }
-    text += "[[record]]\nname = 'target.example.com'\nfilters = ['geotarget_country', 'select_first_n']\n";
-    for (pop, ..) in POPS {
-        text += &format!("[[record.answer]]\npop = '{pop}'\ncname = '{pop}.example.net'\n");
-    }
-    text
-}
-
-fn addresses(net: usize, number: usize, stack: usize) -> String {
-    format!(
-        "a = ['10.{net}.{number}.1{stack}', '10.{net}.{number}.2{stack}']\naaaa = ['fd00:{net}:{number}:{stack}::1', 'fd00:{net}:{number}:{stack}::2']\n"
-    )
-}
-
-/// What is true while we serve: names, and a change of an answer by its PoP and stack.
-type Change = fn(pop: &str, stack: &str, state: &mut State);
-
-const STATES: [(&str, Change); 13] = [
-    ("as it is", |_, _, _| {}),
-    ("Dublin drained by 30 %", |pop, _, state| state.drained = if pop == "eu-west-1" { 30 } else { 0 }),
-    ("three partial drains", |pop, _, state| {
-        state.drained = match pop {
-            "eu-west-1" => 30,
-            "ap-northeast-1" => 50,
-            "us-east-1" => 80,
-            _ => 0,
-        }
-    }),
-    ("drains of 100 % and splits of 100 to 0", |pop, stack, state| {
-        state.drained = if ["eu-west-1", "us-west-2"].contains(&pop) { 100 } else { 0 };
-        if pop == "eu-west-2" && !stack.is_empty() {
-            state.split = if stack == "envoy" { 100.0 } else { 0.0 };
-        }
-    }),
-    ("a split at London", |pop, stack, state| {
-        if pop == "eu-west-2" {
-            state.split = if stack == "envoy" { 10.0 } else { 90.0 };
-        }
-    }),
-    ("splits everywhere", |_, stack, state| state.split = if stack == "envoy" { 10.0 } else { 90.0 }),
-    ("splits and drains", |pop, stack, state| {
-        if ["eu-west-1", "eu-west-2", "us-west-2"].contains(&pop) {
-            state.split = if stack == "envoy" { 75.0 } else { 25.0 };
-        }
-        state.drained = match (pop, stack) {
-            ("eu-west-1", "haproxy") => 60,
-            ("eu-west-1", _) => 30,
-            ("ap-southeast-2", _) => 10,
-            _ => 0,
-        }
-    }),
-    ("London down, Dublin drained by half", |pop, _, state| {
-        state.meta.up.verdict = Some(pop != "eu-west-2");
-        state.drained = if pop == "eu-west-1" { 50 } else { 0 };
-    }),
-    ("everything drained by half", |_, _, state| state.drained = 50),
-    ("everything drained by half or down", |pop, _, state| {
-        state.drained = if pop.starts_with("eu") { 0 } else { 50 };
-        state.meta.up.verdict = Some(!pop.starts_with("eu"));
-    }),
-    ("only Tokyo up, and drained by half", |pop, _, state| {
-        state.drained = if pop == "ap-northeast-1" { 50 } else { 0 };
-        state.meta.up.verdict = Some(pop == "ap-northeast-1");
-    }),
-    ("everything drained", |_, _, state| state.drained = 100),
-    ("everything down, the Americas drained by half", |pop, _, state| {
-        state.meta.up.verdict = Some(false);
-        state.drained = if pop.starts_with("us") || pop.starts_with("sa") { 50 } else { 0 };
-    }),
-];
+use served::{A, AAAA, CNAME, Client, RESOLVER, Said, Served, cut};
 
 /// A state over this ground: as `networks.toml` or as a database.
-fn serve(test: &str, geo: &str, files: &[(&str, &[u8])]) -> Served {
+fn serve(geo: &str, files: &[(&str, &[u8])]) -> Served {
     let config = format!("sticky_seed = {SEED}\n[geo]\n{geo}\n");
     let chains = chains();
     let common: [(&str, &[u8]); 3] = [
@@ -288,7 +29,7 @@ fn serve(test: &str, geo: &str, files: &[(&str, &[u8])]) -> Served {
         ("zones/example.com.zone", ZONE.as_bytes()),
         ("filter-chains/all.toml", chains.as_bytes()),
     ];
-    Served::new(test, &[&common, files].concat())
+    Served::new(&[&common, files].concat())
 }
 
 /// A client as resolvers send them, now and then as they do not.
@@ -330,12 +71,12 @@ fn addresses_of(answers: &[Answer], picks: &[usize], aaaa: bool) -> BTreeSet<IpA
 /// Holds every modelled record in every state against the model, and against itself inside each scope.
 fn hold_to_the_model(served: &mut Served, ground: &Ground, seed: u64, clients: usize) {
     let mut rng = fastrand::Rng::with_seed(seed);
-    for (name, _, rest, _, steps) in modelled() {
+    for Modelled { name, nodata_on_empty, steps, .. } in modelled() {
         let name = &format!("{name}.example.com");
         let (snapshot, index, _) = served.answers(name);
         let answers = &snapshot.steerings[index].answers;
-        let nodata = rest.contains("nodata");
-        let mut model = Record::new(ground, answers, &steps, nodata, SEED, RESOLVER.parse().unwrap());
+        let mut model =
+            Record::new(ground, answers, &steps, nodata_on_empty, SEED, RESOLVER.parse().unwrap());
         for (label, change) in STATES {
             apply(served, change);
             model.set_state(served.answers(name).2);
@@ -391,7 +132,7 @@ fn fail(served: &Served, label: &str, name: &str, qtype: u16, client: Client, wh
     panic!("{label}: {name} type {qtype} for {}/{}: {what}\n\n{why}", client.0, client.1);
 }
 
-fn apply(served: &Served, change: Change) {
+fn apply(served: &mut Served, change: Change) {
     served.change(|answer, state| {
         change(answer.pop.as_deref().unwrap_or(""), answer.stack.as_deref().unwrap_or(""), state);
     });
@@ -444,8 +185,7 @@ fn a_large_world() {
         |values: &[model::ground::Facts]| values.iter().filter(|facts| **facts != Default::default()).count();
     assert!(known(&ground.v4.values) > 80_000 && known(&ground.v6.values) > 80_000);
     let text = ground.to_networks_toml();
-    let mut served =
-        serve("scope-large", "networks = 'networks.toml'", &[("networks.toml", text.as_bytes())]);
+    let mut served = serve("networks = 'networks.toml'", &[("networks.toml", text.as_bytes())]);
     let ground = ground.with_aliases();
     hold_to_the_model(&mut served, &ground, 2, 25);
     hold_to_themselves(&mut served, &ground, 3, 6);
@@ -457,7 +197,7 @@ fn a_database() {
     let ground = Ground::generate_small(4);
     let path = PathBuf::from("small.txt");
     let (bytes, _) = rhumb::geo::text::build(&path, &ground.to_text(), SystemTime::UNIX_EPOCH).unwrap();
-    let mut served = serve("scope-database", "databases = ['small.mmdb']", &[("small.mmdb", &bytes)]);
+    let mut served = serve("databases = ['small.mmdb']", &[("small.mmdb", &bytes)]);
     let ground = ground.with_aliases();
     hold_to_the_model(&mut served, &ground, 5, 10);
     hold_to_themselves(&mut served, &ground, 6, 2);
@@ -468,7 +208,79 @@ fn a_database_of_your_own() {
     let Some(file) = std::env::var_os("RHUMB_TEST_MMDB") else { return };
     let file = PathBuf::from(file).canonicalize().unwrap();
     let ground = Ground::read(&file);
-    let mut served = serve("scope-own", &format!("databases = ['{}']", file.display()), &[]);
+    let mut served = serve(&format!("databases = ['{}']", file.display()), &[]);
     hold_to_the_model(&mut served, &ground, 8, 300);
     hold_to_themselves(&mut served, &ground, 9, 50);
+}
+
+/// A drain narrows where its coin decides about what a client gets, and nowhere else.
+#[test]
+fn dublin_drained_leaves_tokyo_as_it_was() {
+    let networks = "\
+        [[network]]\nprefixes = ['81.0.0.0/8', '2a00::/16']\ncountry = 'IE'\n\
+        [[network]]\nprefixes = ['126.0.0.0/8', '2400::/16']\ncountry = 'JP'\n";
+    let files: [(&str, &[u8]); 1] = [("networks.toml", networks.as_bytes())];
+    let mut served = serve("networks = 'networks.toml'", &files);
+    let mut scopes = |pop: &'static str, drained: u8, record: &str| {
+        served.change(|answer, state| {
+            state.drained = if answer.pop.as_deref() == Some(pop) { drained } else { 0 };
+        });
+        let name = format!("{record}.example.com");
+        ["81.2.69.0/24", "126.1.2.0/24", "2a00:1:2:300::/56", "2400:1:2:300::/56"].map(|client| {
+            let net: ipnet::IpNet = client.parse().unwrap();
+            served.ask(&name, A, Some((net.addr(), net.prefix_len()))).scope.unwrap()
+        })
+    };
+    let wide = [8, 8, 16, 16];
+    for nobody in [0, 100] {
+        assert_eq!(scopes("eu-west-1", nobody, "primary"), wide);
+        assert_eq!(scopes("ap-northeast-1", nobody, "three"), wide);
+    }
+    for some in [1, 30, 99] {
+        assert_eq!(scopes("eu-west-1", some, "primary"), [24, 8, 56, 16], "{some}");
+        assert_eq!(scopes("eu-west-1", some, "backup"), [24, 16, 56, 40], "{some}");
+        assert_eq!(scopes("ap-northeast-1", some, "primary"), [8, 24, 16, 56], "{some}");
+        // The second nearest counts where three are given, and not where one is.
+        assert_eq!(scopes("eu-west-2", some, "primary"), wide, "{some}");
+        assert_eq!(scopes("eu-west-2", some, "three"), [24, 8, 56, 16], "{some}");
+        // Far from both.
+        assert_eq!(scopes("sa-east-1", some, "three"), wide, "{some}");
+    }
+    assert_eq!(scopes("eu-west-1", 0, "backup"), [16, 16, 40, 40]);
+}
+
+/// 0 is for what is the same for everybody, and for who asks us not to look.
+#[test]
+fn scope_0_is_for_everybody() {
+    let networks = "[[network]]\nprefixes = ['81.0.0.0/8', '2a00::/16']\ncountry = 'IE'\n";
+    let files: [(&str, &[u8]); 1] = [("networks.toml", networks.as_bytes())];
+    let mut served = serve("networks = 'networks.toml'", &files);
+    let subnets: [Client; 4] = ["81.2.69.0/24", "9.9.9.9/32", "2a00:1::/56", "fe80::/10"].map(|text| {
+        let net: ipnet::IpNet = text.parse().unwrap();
+        (net.addr(), net.prefix_len())
+    });
+    let txt = 16;
+    for (name, qtype, rcode, zero) in [
+        ("www.example.com", A, ResponseCode::NoError, true),
+        ("www.example.com", AAAA, ResponseCode::NoError, true),
+        ("nothing.example.com", A, ResponseCode::NXDomain, true),
+        ("x.below.example.com", A, ResponseCode::NoError, true),
+        ("example.org", A, ResponseCode::Refused, true),
+        ("primary.example.com", txt, ResponseCode::NoError, true),
+        ("everybody.example.com", A, ResponseCode::NoError, true),
+        ("primary.example.com", A, ResponseCode::NoError, false),
+        ("alias.example.com", AAAA, ResponseCode::NoError, false),
+        ("target.example.com", txt, ResponseCode::NoError, false),
+        ("pool-fence.example.com", A, ResponseCode::NoError, false),
+    ] {
+        for client in subnets {
+            let said = served.ask(name, qtype, Some(client));
+            assert_eq!((said.rcode, said.scope.unwrap() == 0), (rcode, zero), "{name} {client:?} {said:?}");
+        }
+        for nobody in ["0.0.0.0", "::"] {
+            let said = served.ask(name, qtype, Some((nobody.parse().unwrap(), 0)));
+            assert_eq!((said.rcode, said.scope), (rcode, Some(0)), "{name} {said:?}");
+        }
+        assert_eq!(served.ask(name, qtype, None).scope, None);
+    }
 }

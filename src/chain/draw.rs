@@ -4,8 +4,10 @@
 //! every node, version and restart, and `tests/data/sticky.txt` pins it. In words:
 //!
 //! - `mix` is the finalizer of SplitMix64 (Steele, Lea, Flood 2014; Stafford's variant 13).
-//! - A *salt* is SipHash-2-4 of a text (`drain`, the PoP; `split`, the pool, the PoP; `sticky`, the
-//!   record's name; parts separated by a zero byte), keyed with the configured seed and zero.
+//! - A *salt* is SipHash-2-4 of a text (`drain`, the PoP; `split`, the pool, the PoP, the stack; `sticky`,
+//!   the record's name; `answer`, the pool, the PoP; `group`, its name), each part ended by a zero byte,
+//!   keyed with the configured seed and zero. What a sticky filter draws with is the salt of the record
+//!   xor that of the answer or group.
 //! - A *client key* is the client's network, cut to the sticky prefix and left-aligned in 128 bits,
 //!   folded as `mix(high) + low`, with the family (4 or 6) added before the mix.
 //! - A *draw* is `mix(salt ^ mix(client key))`.

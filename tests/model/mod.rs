@@ -10,6 +10,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod example;
 pub mod ground;
 
 use std::collections::{BTreeSet, HashMap};

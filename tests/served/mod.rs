@@ -3,23 +3,24 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RData;
-use hickory_proto::rr::rdata::opt::EdnsOption;
 use rhumb::chain::{Answer, LiveMeta};
 use rhumb::config::Config;
 use rhumb::engine::explain::{Question, explain};
 use rhumb::engine::steering::Live;
 use rhumb::engine::{Peer, Reply, Snapshot, Stats, Transport, Worker};
-use rhumb::files::{Problem, Severity};
+use rhumb::files::Severity;
 use rhumb::geo::World;
-use rhumb::state;
+use rhumb::state::{self, Publisher};
+
+use crate::support::Folder;
+use crate::support::response::subnet;
 
 pub const A: u16 = 1;
 pub const CNAME: u16 = 5;
@@ -38,6 +39,7 @@ pub struct Served {
     pub worker: Worker,
     /// What the files say, which every change starts from.
     loaded: Arc<Snapshot>,
+    publisher: Publisher,
     out: Vec<u8>,
 }
 
@@ -67,36 +69,33 @@ pub struct State {
 }
 
 impl Served {
-    /// Writes the files into a folder of their own and loads `rhumb.toml` there.
-    pub fn new(test: &str, files: &[(&str, &[u8])]) -> Served {
-        let folder = Folder::new(test);
-        for (name, bytes) in files {
-            let path = folder.0.join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, bytes).unwrap();
-        }
-        Served::load(&folder.0.join("rhumb.toml"))
+    /// Loads `rhumb.toml` and what it names from these files.
+    pub fn new(files: &[(&str, &[u8])]) -> Served {
+        let folder = Folder::new();
+        files.iter().for_each(|(name, bytes)| folder.write(name, bytes));
+        Served::load(folder.path())
     }
 
-    /// Loads a configuration as it stands.
-    pub fn load(config: &Path) -> Served {
-        let refused = |problems: Vec<Problem>| -> ! {
+    /// Loads `rhumb.toml` of a folder and what it names.
+    pub fn load(folder: &Path) -> Served {
+        let read = Config::read(&folder.join("rhumb.toml"));
+        let loaded = read.and_then(|config| state::load(&config, 1, &|_, _| {})).unwrap_or_else(|problems| {
             let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
             panic!("{}", errors.map(|problem| format!("{problem}\n")).collect::<String>())
-        };
-        let config = Config::read(config).unwrap_or_else(|problems| refused(problems));
-        let loaded = state::load(&config, 1, &|_, _| {}).unwrap_or_else(|problems| refused(problems));
-        let snapshot = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
+        });
+        let publisher = Publisher::new(loaded.snapshot);
+        let snapshot = publisher.current();
+        let as_loaded = snapshot.load_full();
         let stats = Arc::new(Stats::default());
         let worker = Worker::new(snapshot.clone(), stats.clone(), 7);
-        let as_loaded = snapshot.load_full();
-        Served { snapshot, world: loaded.world, stats, worker, loaded: as_loaded, out: vec![0; 65_535] }
+        let out = vec![0; 65_535];
+        Served { snapshot, world: loaded.world, stats, worker, loaded: as_loaded, publisher, out }
     }
 
     /// Changes what is true of some answers of every record, from what the files say; the next packet sees
     /// it.
-    pub fn change(&self, change: impl Fn(&Answer, &mut State)) {
-        let old = &self.loaded;
+    pub fn change(&mut self, change: impl Fn(&Answer, &mut State)) {
+        let old = self.loaded.clone();
         let live = old.steerings.iter().zip(&old.live).map(|(steering, live)| {
             let (mut meta, mut drained, mut split) = (Vec::new(), Vec::new(), Vec::new());
             for (index, answer) in steering.answers.iter().enumerate() {
@@ -109,14 +108,14 @@ impl Served {
             }
             Live::new(steering, meta, drained, split)
         });
-        self.snapshot.store(Arc::new(Snapshot {
+        self.publisher.publish(Snapshot {
             revision: old.revision + 1,
             zones: old.zones.clone(),
             records: old.records.clone(),
             steerings: old.steerings.clone(),
             live: live.collect(),
             identity: old.identity.clone(),
-        }));
+        });
     }
 
     /// A record's answers, and what is true of them.
@@ -187,8 +186,8 @@ pub fn packet(name: &str, qtype: u16, client: Option<Client>) -> Vec<u8> {
 
 fn read(response: &[u8]) -> Said {
     let message = Message::from_vec(response).unwrap_or_else(|error| panic!("{error}: {response:02x?}"));
-    let mut said =
-        Said { rcode: message.metadata.response_code, scope: None, addresses: Vec::new(), cname: None };
+    let scope = subnet(&message).map(|subnet| subnet.scope_prefix());
+    let mut said = Said { rcode: message.metadata.response_code, scope, addresses: Vec::new(), cname: None };
     for record in &message.answers {
         match &record.data {
             RData::A(a) => said.addresses.push(IpAddr::V4(a.0)),
@@ -197,33 +196,10 @@ fn read(response: &[u8]) -> Said {
             other => panic!("nothing that was asked for: {other}"),
         }
     }
-    if let Some(edns) = &message.edns {
-        said.scope = edns.options().as_ref().iter().find_map(|(_, option)| match option {
-            EdnsOption::Subnet(subnet) => Some(subnet.scope_prefix()),
-            _ => None,
-        });
-    }
     said
 }
 
 /// An address cut to so many bits.
 pub fn cut(address: IpAddr, bits: u8) -> IpAddr {
     ipnet::IpNet::new(address, bits).unwrap().network()
-}
-
-/// A folder of one test, gone with it.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    pub fn new(test: &str) -> Folder {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{test}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        Folder(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
