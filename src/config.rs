@@ -20,6 +20,11 @@ pub const UDP_RESPONSE_OCTETS: Limit<u16> = Limit { default: 1232, least: 512, m
 /// Seconds between two log lines with the counters; 0 is off.
 pub const LOG_COUNTERS_EVERY_S: Limit<u64> = Limit { default: 0, least: 0, most: 86_400 };
 
+/// Octets of the identity: as NSID it must fit into 512 beside the longest question and a whole subnet.
+const IDENTITY_OCTETS_MAX: usize = 200;
+/// Octets of the version: one TXT string carries it (RFC 1035 section 3.3.14).
+const VERSION_OCTETS_MAX: usize = 255;
+
 /// Everything `rhumb.toml` says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -170,16 +175,17 @@ fn read_listen(mut fields: Option<Fields>) -> (ListenerConfig, u16) {
 
 fn read_identity(mut fields: Fields) -> Identity {
     fields.object = "identity".into();
-    let mut read = |name| {
+    let mut read = |name, octets_max| {
         let text = fields.text(name)?;
-        // One TXT string carries it (RFC 1035 section 3.3.14).
-        if text.value.len() > 255 {
-            fields.error(name, text.line, format!("{} octets; write at most 255", text.value.len()));
+        if text.value.len() > octets_max {
+            fields.error(name, text.line, format!("{} octets; write at most {octets_max}", text.value.len()));
         }
         Some(text.value)
     };
-    let identity =
-        Identity { id: read("id").unwrap_or_default(), version: read("version").unwrap_or_default() };
+    let identity = Identity {
+        id: read("id", IDENTITY_OCTETS_MAX).unwrap_or_default(),
+        version: read("version", VERSION_OCTETS_MAX).unwrap_or_default(),
+    };
     fields.finish();
     identity
 }

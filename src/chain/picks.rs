@@ -88,6 +88,8 @@ pub struct Picks {
     scope: u8,
     in_doubt: bool,
     uncertain: AnswerBits,
+    /// In doubt: the uncertain ones whose presence hangs on a coin, and not on this query's draws alone.
+    by_coin: AnswerBits,
     random: bool,
     bypassed: bool,
     placed: PlacedBy,
@@ -108,6 +110,7 @@ impl Default for Picks {
             scope: 0,
             in_doubt: false,
             uncertain: AnswerBits::default(),
+            by_coin: AnswerBits::default(),
             random: false,
             bypassed: false,
             placed: PlacedBy::NotAsked,
@@ -143,6 +146,7 @@ impl Picks {
         self.start(answers);
         self.in_doubt = true;
         self.uncertain = uncertain;
+        self.by_coin = uncertain;
         // In the record's order no two answers can change places.
         for (rank, tie) in self.ties[..answers.len()].iter_mut().enumerate() {
             *tie = rank as u32;
@@ -249,13 +253,24 @@ impl Picks {
         !survives
     }
 
-    /// In doubt: marks answers (by place and index) as ones that some world of coins removes.
+    /// In doubt: marks answers (by place and index) as ones that some world removes. While an answer that
+    /// hangs on a coin is in play, so do they: it may be what removes them, though it goes itself later.
     fn doubt(&mut self, mut removed: impl FnMut(usize, usize) -> bool) {
+        let by_coin = self.coin_mattered();
         for at in 0..self.len {
             if removed(at, self.items[at] as usize) {
                 self.uncertain.insert(self.items[at]);
+                if by_coin {
+                    self.by_coin.insert(self.items[at]);
+                }
             }
         }
+    }
+
+    /// After a run in doubt: whether what is left hangs on a coin.
+    #[inline]
+    pub fn coin_mattered(&self) -> bool {
+        self.as_slice().iter().any(|&answer| self.by_coin.contains(answer))
     }
 
     /// Load shedding: removes what is at its high mark and draws for what is between its marks
@@ -271,8 +286,15 @@ impl Picks {
             self.random = true;
         }
         if self.in_doubt {
-            self.doubt(|_, answer| matches!(shed(answer), Shed::Maybe(_)));
-            self.retain_unless_empty(|answer| shed(answer) != Shed::Remove);
+            for at in 0..self.len {
+                if matches!(shed(self.items[at] as usize), Shed::Maybe(_)) {
+                    self.uncertain.insert(self.items[at]);
+                }
+            }
+            if self.retain_unless_empty(|answer| shed(answer) != Shed::Remove) {
+                // Whether the draws remove these too hangs on what else is there.
+                self.doubt(|_, answer| matches!(shed(answer), Shed::Maybe(_)));
+            }
         } else {
             self.retain_unless_empty(|answer| match shed(answer) {
                 Shed::Keep => true,
@@ -337,16 +359,21 @@ impl Picks {
     fn select(&mut self, n: usize) {
         let order = &mut self.order[..self.len];
         if n <= SELECT_MAX {
-            for at in 0..n {
-                let (_, rest) = order.split_at_mut(at);
-                let Some(least) = (0..rest.len()).min_by_key(|&other| rest[other]) else { break };
-                rest.swap(0, least);
+            // No two slots are equal, as each has its place in it.
+            let mut from = 0;
+            for item in &mut self.items[..n] {
+                let mut least = u64::MAX;
+                for &slot in &*order {
+                    least = if slot >= from && slot < least { slot } else { least };
+                }
+                from = least.saturating_add(1);
+                *item = least as u8;
             }
         } else {
             order.sort_unstable();
-        }
-        for (item, slot) in self.items.iter_mut().zip(&order[..n]) {
-            *item = *slot as u8;
+            for (item, slot) in self.items.iter_mut().zip(&order[..n]) {
+                *item = *slot as u8;
+            }
         }
         self.sort_pending = false;
     }
@@ -488,6 +515,7 @@ mod tests {
     /// One deterministic chain step, as data, so that proptest can build chains of them.
     #[derive(Clone, Debug)]
     enum Step {
+        Shed(Vec<u8>),
         Retain(Vec<bool>),
         RetainUnlessEmpty(Vec<bool>),
         Fence(Vec<u8>, bool, bool),
@@ -504,6 +532,7 @@ mod tests {
         let bools = || proptest::collection::vec(any::<bool>(), N);
         let small = || proptest::collection::vec(0u32..3, N);
         prop_oneof![
+            proptest::collection::vec(0u8..4, N).prop_map(Step::Shed),
             bools().prop_map(Step::Retain),
             bools().prop_map(Step::RetainUnlessEmpty),
             (proptest::collection::vec(0u8..3, N), any::<bool>(), any::<bool>())
@@ -518,18 +547,20 @@ mod tests {
 
     fn run(picks: &mut Picks, steps: &[Step], random: u64) {
         let fenced = |tag: u8| [Fenced::Untagged, Fenced::Match, Fenced::Miss][tag as usize];
+        let drawn = |a: usize| (random ^ a as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
         for step in steps {
             match step {
+                Step::Shed(loads) => picks.shed(
+                    |a| [Shed::Keep, Shed::Keep, Shed::Maybe(0.5), Shed::Remove][usize::from(loads[a])],
+                    |a| (drawn(a) >> 11) as f64 / (1u64 << 53) as f64,
+                ),
                 Step::Retain(keep) => picks.retain(|a| keep[a]),
                 Step::RetainUnlessEmpty(keep) => {
                     picks.retain_unless_empty(|a| keep[a]);
                 }
                 Step::Fence(tags, untagged, all) => picks.fence(|a| fenced(tags[a]), *untagged, *all),
                 Step::Sort(keys) => picks.sort_by_key(|a| keys[a]),
-                Step::Shuffle(tiers) => picks.shuffle(
-                    |a| tiers[a],
-                    |a| (random ^ a as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23),
-                ),
+                Step::Shuffle(tiers) => picks.shuffle(|a| tiers[a], drawn),
                 Step::KeepLeast(keys) => picks.keep_least(|a| keys[a]),
                 Step::Truncate(n) => picks.truncate(*n),
                 Step::Group(groups) => picks.keep_leading_group(|a| groups[a]),
@@ -554,7 +585,8 @@ mod tests {
             prop_assert_eq!(picks.as_slice(), &expect[..]);
         }
 
-        /// What any world of coins returns is among what the run in doubt returns.
+        /// What any world of coins returns is among what the run in doubt returns; where that hangs on no
+        /// coin, every world returns the same.
         #[test]
         fn doubt_covers_every_world(
             steps in proptest::collection::vec(step(), 1..5),
@@ -569,6 +601,7 @@ mod tests {
             let mut possible = Picks::default();
             possible.start_in_doubt(&all, uncertain);
             run(&mut possible, &steps, random);
+            let mut results = std::collections::BTreeSet::new();
             for world in 0u32..1 << N {
                 let present: Vec<u8> = all
                     .iter()
@@ -583,7 +616,9 @@ mod tests {
                 for answer in real.as_slice() {
                     prop_assert!(possible.as_slice().contains(answer), "{answer} of {present:?}");
                 }
+                results.insert(real.as_slice().to_vec());
             }
+            prop_assert!(possible.coin_mattered() || results.len() <= 1, "{results:?}");
         }
     }
 }

@@ -358,7 +358,8 @@ pub fn steer<T: Tracer>(
     picks.start(&[]);
     let mut first = 0;
     let mut steered = Steered { rung: Rung::Up, coin_mattered: false, spread: false };
-    for step in &live.plans[family as usize].ladder {
+    let mut ladder = live.plans[family as usize].ladder.iter();
+    while let Some(step) = ladder.next() {
         (steered.rung, ask.ignore_health) = (step.rung, step.ignore_health);
         if step.slots.is_empty() {
             if T::SEES_ALL {
@@ -386,8 +387,8 @@ pub fn steer<T: Tracer>(
         if !steered.coin_mattered {
             scratch.doubt.start_in_doubt(&step.candidates, step.uncertain);
             steering.chain.run(0, &ask, &answers, &mut scratch.doubt, &mut Silent);
-            steered.coin_mattered =
-                scratch.doubt.as_slice().iter().any(|&answer| step.uncertain.contains(answer));
+            // A rung that coins can empty sends other clients to the next one, whatever is left here.
+            steered.coin_mattered = ladder.len() > 0 || scratch.doubt.coin_mattered();
         }
         break;
     }

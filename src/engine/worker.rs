@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
+use arrayvec::ArrayVec;
 
 use super::stats::Stats;
 use super::steering::{Family, Rung, Scratch, steer};
@@ -107,8 +108,7 @@ impl Worker {
             // No zone transfers: the zones are in files, owned by git.
             (CLASS_IN, record_type::AXFR | record_type::IXFR) => Rcode::Refused,
             (CLASS_IN, _) => {
-                let answering =
-                    Answering { snapshot: &snapshot, stats: &self.stats, scratch: &mut self.scratch };
+                let mut answering = Answering { snapshot, stats: &self.stats, scratch: &mut self.scratch };
                 answering.answer(&self.qname, &mut self.target, &mut context, &mut writer)
             }
             (CLASS_CH, _) => answer_identity(&self.qname, parsed.qtype, identity, &mut writer),
@@ -176,8 +176,9 @@ struct Answering<'s> {
 
 impl<'s> Answering<'s> {
     /// Answers a question of class IN: finds the name, follows CNAMEs inside our zones.
+    #[inline]
     fn answer<'w>(
-        mut self,
+        &mut self,
         qname: &Qname,
         target: &mut Qname,
         context: &mut Context,
@@ -186,42 +187,82 @@ impl<'s> Answering<'s> {
     where
         's: 'w,
     {
-        let snapshot = self.snapshot;
-        let mut found = snapshot.zones.find(qname, context.qtype == record_type::DS);
+        let found = self.snapshot.zones.find(qname, context.qtype == record_type::DS);
         if matches!(found, Found::NoZone) {
             return Rcode::Refused;
         }
-        let mut owner: Option<&'s [u8]> = None;
-        for _ in 0..=CNAME_CHAIN_MAX {
-            let next = match found {
-                Found::Name(node) => {
-                    writer.set_authoritative();
-                    match self.answer_name(node, owner, context, writer) {
-                        Ok(next) => next,
-                        Err(Full) => {
-                            writer.set_truncated();
-                            None
-                        }
-                    }
-                }
-                Found::Delegated(cut) => {
-                    refer(cut, writer);
-                    None
-                }
-                Found::NoName(node) => {
-                    writer.set_authoritative();
-                    negative(node, writer);
-                    return Rcode::NxDomain;
-                }
-                // The chain leaves our zones: the resolver goes on from here.
-                Found::NoZone => None,
-            };
-            let Some(alias) = next.filter(|alias| writer.has_name(alias)) else { break };
-            owner = Some(alias);
-            target.set(alias);
-            found = snapshot.zones.find(target, false);
+        let (rcode, alias) = self.answer_found(found, None, context, writer);
+        match alias {
+            None => rcode,
+            Some(alias) => self.follow(alias, qname, target, context, writer),
         }
-        Rcode::NoError
+    }
+
+    /// Follows CNAMEs as far as they lie in our zones. Apart from [`Answering::answer`], because most
+    /// answers have none and would pay for the room.
+    #[cold]
+    fn follow<'w>(
+        &mut self,
+        mut alias: &'s [u8],
+        qname: &Qname,
+        target: &mut Qname,
+        context: &mut Context,
+        writer: &mut Writer<'w>,
+    ) -> Rcode
+    where
+        's: 'w,
+    {
+        let mut aliases = ArrayVec::<&'s [u8], CNAME_CHAIN_MAX>::new();
+        loop {
+            // A circle, which the check of zones cannot see where a steered CNAME is part of it.
+            let seen = |name: &&[u8]| name.eq_ignore_ascii_case(alias);
+            let again = seen(&qname.lower()) || aliases.iter().any(seen);
+            if aliases.is_full() || again || !writer.has_name(alias) {
+                return Rcode::NoError;
+            }
+            aliases.push(alias);
+            target.set(alias);
+            let found = self.snapshot.zones.find(target, context.qtype == record_type::DS);
+            match self.answer_found(found, Some(alias), context, writer) {
+                (rcode, None) => return rcode,
+                (_, Some(next)) => alias = next,
+            }
+        }
+    }
+
+    /// Answers from what was found; a CNAME's target is where to go on.
+    #[inline(always)]
+    fn answer_found<'w>(
+        &mut self,
+        found: Found<'s>,
+        owner: Option<&'s [u8]>,
+        context: &mut Context,
+        writer: &mut Writer<'w>,
+    ) -> (Rcode, Option<&'s [u8]>)
+    where
+        's: 'w,
+    {
+        match found {
+            Found::Name(node) => {
+                writer.set_authoritative();
+                let next = self.answer_name(node, owner, context, writer).unwrap_or_else(|Full| {
+                    writer.set_truncated();
+                    None
+                });
+                (Rcode::NoError, next)
+            }
+            Found::Delegated(cut) => {
+                refer(cut, writer);
+                (Rcode::NoError, None)
+            }
+            Found::NoName(node) => {
+                writer.set_authoritative();
+                negative(node, writer);
+                (Rcode::NxDomain, None)
+            }
+            // The chain leaves our zones: the resolver goes on from here.
+            Found::NoZone => (Rcode::NoError, None),
+        }
     }
 
     /// Answers from one name; a CNAME's target is where to go on.
@@ -354,8 +395,10 @@ impl<'s> Answering<'s> {
                 writer.cname(owner, record.ttl, target.as_wire())?;
                 // What is behind the alias may be steered by another rule; it is asked for by itself
                 // unless everybody gets the same.
-                let tailored = context.scope > 0 && context.edns.is_some_and(|edns| edns.subnet.is_some());
-                let follow = !tailored && context.qtype != record_type::CNAME;
+                let subnet = context.edns.and_then(|edns| edns.subnet);
+                let tailored = context.scope > 0 && subnet.is_some_and(|subnet| subnet.source > 0);
+                let asked_for = matches!(context.qtype, record_type::CNAME | record_type::ANY);
+                let follow = !tailored && !asked_for;
                 return Ok(follow.then_some(target.as_wire()));
             }
         }

@@ -10,8 +10,6 @@
 
 use std::collections::HashMap;
 
-use hashbrown::HashTable;
-
 use crate::wire::writer::{Rendered, render};
 use crate::wire::{Name, Qname, record_type};
 
@@ -41,7 +39,9 @@ pub struct StaticZone<'r> {
 
 /// Every zone. See the module's head.
 pub struct Zones {
-    table: HashTable<u32>,
+    /// Where each name is: open addressing by the low bits of its hash, at most half full.
+    slots: Vec<Slot>,
+    names: usize,
     /// Labels of the name that has most.
     labels_max: usize,
     nodes: Vec<Node>,
@@ -52,6 +52,18 @@ pub struct Zones {
     zones: Vec<Zone>,
     /// For a child's apex whose parent is ours too: the parent's node at the cut (RFC 4035 3.1.4.1).
     parent_side: HashMap<u32, u32>,
+}
+
+/// A place of the table: the high bits of a name's hash, so that most other names are told apart without
+/// a look at them, and the name's node.
+#[derive(Clone, Copy)]
+struct Slot {
+    tag: u32,
+    node: u32,
+}
+
+impl Slot {
+    const FREE: Slot = Slot { tag: 0, node: NONE };
 }
 
 /// A name that exists, empty non-terminals included (RFC 4592 section 2.2.2).
@@ -137,16 +149,52 @@ impl Zones {
     /// A DS RRset belongs to the parent's side of a cut (RFC 4035 section 3.1.4.1).
     fn find_ds<'z>(&'z self, node: NodeRef<'z>) -> Found<'z> {
         if let Some(&parent) = self.parent_side.get(&node.index) {
-            return Found::Name(self.node(parent));
+            // Where the parent has delegated a name above, its side of this cut is not ours to tell.
+            let cut = self.nodes[parent as usize].cut;
+            return Found::Name(if cut == NONE || cut == parent { self.node(parent) } else { node });
         }
         if node.get().cut == node.index { Found::Name(node) } else { node.or_delegated() }
     }
 
     #[inline(always)]
     fn lookup(&self, qname: &Qname, label: usize) -> Option<u32> {
-        let suffix = qname.suffix(label);
-        let is_it = |&index: &u32| self.name_of(index) == suffix;
-        self.table.find(qname.hash(label), is_it).copied()
+        let (hash, suffix) = (qname.hash(label), qname.suffix(label));
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = self.slots[at & mask];
+            if slot.node == NONE {
+                return None;
+            }
+            if slot.tag == (hash >> 32) as u32 && self.name_of(slot.node) == suffix {
+                return Some(slot.node);
+            }
+            at += 1;
+        }
+    }
+
+    /// Puts a name that is not there yet into the table.
+    fn insert(&mut self, hash: u64, node: u32) {
+        self.names += 1;
+        if self.names * 2 > self.slots.len() {
+            let doubled = vec![Slot::FREE; self.slots.len() * 2];
+            for slot in std::mem::replace(&mut self.slots, doubled) {
+                if slot.node != NONE {
+                    let hash = self.qname_of(slot.node).hash(0);
+                    self.put(hash, slot.node);
+                }
+            }
+        }
+        self.put(hash, node);
+    }
+
+    fn put(&mut self, hash: u64, node: u32) {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.slots[at].node != NONE {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = Slot { tag: (hash >> 32) as u32, node };
     }
 
     #[inline]
@@ -176,7 +224,7 @@ impl Zones {
 
     /// Octets of memory held.
     pub fn octets(&self) -> usize {
-        self.table.allocation_size()
+        self.slots.capacity() * size_of::<Slot>()
             + self.nodes.capacity() * size_of::<Node>()
             + self.rrsets.capacity() * size_of::<RrSet>()
             + self.glue.capacity() * size_of::<Glue>()
@@ -284,7 +332,8 @@ impl Zones {
     /// to the deeper one.
     pub fn build(mut input: Vec<StaticZone>) -> Zones {
         let mut zones = Zones {
-            table: HashTable::new(),
+            slots: vec![Slot::FREE; 16],
+            names: 0,
             labels_max: 0,
             nodes: Vec::new(),
             rrsets: Vec::new(),
@@ -300,8 +349,6 @@ impl Zones {
         zones.nodes.shrink_to_fit();
         zones.rrsets.shrink_to_fit();
         zones.bytes.shrink_to_fit();
-        let Zones { table, nodes, bytes, .. } = &mut zones;
-        table.shrink_to_fit(|&index| hash_of(nodes, bytes, index));
         zones
     }
 
@@ -364,14 +411,17 @@ impl Zones {
         self.zones[zone as usize].negative_soa = (start as u32, (self.bytes.len() - start) as u32);
     }
 
-    /// The apex of a deeper zone of ours at or above a name, and whether it is the name itself.
+    /// The apex of a deeper zone of ours at or above a name, and whether it is the name itself, with no
+    /// other zone of ours in between: only then is `zone` the parent.
     fn child_apex_above(&self, name: &Name, zone: u32) -> Option<(u32, bool)> {
         let qname = Qname::from(name);
-        (0..=qname.label_count()).find_map(|label| {
+        let mut apexes = (0..=qname.label_count()).filter_map(|label| {
             let index = self.lookup(&qname, label)?;
             let at = self.nodes[index as usize].zone;
             (at != zone && self.zones[at as usize].apex == index).then_some((index, label == 0))
-        })
+        });
+        let (index, is_itself) = apexes.next()?;
+        Some((index, is_itself && apexes.next().is_none()))
     }
 
     /// The node of a name, made with all its ancestors up to the apex where it is not there yet.
@@ -382,8 +432,7 @@ impl Zones {
         }
         let index = self.push_node(qname.lower(), zone);
         self.labels_max = self.labels_max.max(qname.label_count());
-        let Zones { table, nodes, bytes, .. } = self;
-        table.insert_unique(qname.hash(0), index, |&index| hash_of(nodes, bytes, index));
+        self.insert(qname.hash(0), index);
         if name != apex {
             let parent = self.node_at(&name.parent().expect("only the apex has no parent here"), zone, apex);
             if name.is_wildcard() {
@@ -504,11 +553,4 @@ impl Zones {
         self.nodes[index as usize].steered = record;
         Ok(())
     }
-}
-
-/// The hash a node's name has in the table.
-fn hash_of(nodes: &[Node], bytes: &[u8], index: u32) -> u64 {
-    let node = &nodes[index as usize];
-    let wire = &bytes[node.name_start as usize..][..usize::from(node.name_len)];
-    Qname::from(&Name::from_wire(wire).expect("names in the table are whole")).hash(0)
 }

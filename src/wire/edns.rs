@@ -42,7 +42,7 @@ pub enum EdnsError {
 
 impl Edns {
     /// Reads an OPT record: its ten octets of type, class, TTL and length, and its data.
-    #[inline]
+    #[inline(always)]
     pub fn parse(fixed: &[u8; 10], data: &[u8]) -> Result<Edns, EdnsError> {
         if fixed[5] != 0 {
             return Err(EdnsError::BadVers);
@@ -74,7 +74,7 @@ impl Edns {
 impl Subnet {
     /// Reads the option's data as strictly as RFC 7871 sections 6 and 7.1.2 ask: a known family, a
     /// scope of 0, exactly the octets the source prefix needs, and no bit set behind it.
-    #[inline]
+    #[inline(always)]
     pub fn parse(value: &[u8]) -> Option<Subnet> {
         let (&[family_high, family_low, source, 0], address) = value.split_first_chunk()? else {
             return None;

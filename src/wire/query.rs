@@ -226,7 +226,7 @@ impl Query {
 }
 
 /// Walks over answer, authority and additional, and reads the OPT record on the way.
-#[inline]
+#[inline(always)]
 fn read_records(
     packet: &[u8],
     question_end: usize,

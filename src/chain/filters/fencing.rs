@@ -37,11 +37,7 @@ pub(super) fn compile<T: Debug>(spec: &Spec, fencing: &Fencing<T>) -> Result<Com
     let ask = || (fencing.ask)(spec, &targets.identity(fencing.name), &targets.tags);
     let fence = Fence {
         words: targets.tags.iter().map(fencing.word).collect(),
-        placing: Placing {
-            table: (!targets.tags.is_empty()).then(ask),
-            target_of: targets.of,
-            by_place: fencing.by_place,
-        },
+        placing: Placing::new((!targets.tags.is_empty()).then(ask), &targets.of, fencing.by_place),
         remove_untagged,
         keep_all_if_empty: !spec.nodata_on_empty,
     };

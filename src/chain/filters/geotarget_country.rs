@@ -30,7 +30,7 @@ fn compile(spec: &Spec) -> Result<Compiled, SpecError> {
     };
     let table = targets.differ().then(ask);
     let warnings = targets.warnings(spec, "a location (country, subdivisions, or latitude and longitude)");
-    let placing = Placing { table, target_of: targets.of, by_place: true };
+    let placing = Placing::new(table, &targets.of, true);
     Ok(Compiled { filter: Box::new(GeotargetCountry { placing, ties }), warnings })
 }
 

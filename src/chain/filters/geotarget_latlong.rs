@@ -27,7 +27,7 @@ fn compile(spec: &Spec) -> Result<Compiled, SpecError> {
     };
     let table = targets.differ().then(ask);
     let warnings = targets.warnings(spec, "latitude and longitude");
-    let filter = GeotargetLatlong(Placing { table, target_of: targets.of, by_place: true });
+    let filter = GeotargetLatlong(Placing::new(table, &targets.of, true));
     Ok(Compiled { filter: Box::new(filter), warnings })
 }
 

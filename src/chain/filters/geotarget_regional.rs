@@ -25,7 +25,7 @@ fn compile(spec: &Spec) -> Result<Compiled, SpecError> {
     };
     let table = targets.differ().then(ask);
     let warnings = targets.warnings(spec, "a georegion");
-    let filter = GeotargetRegional(Placing { table, target_of: targets.of, by_place: true });
+    let filter = GeotargetRegional(Placing::new(table, &targets.of, true));
     Ok(Compiled { filter: Box::new(filter), warnings })
 }
 

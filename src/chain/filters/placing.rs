@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::chain::{Ask, Meta, Picks, PlacedBy, Spec};
+use crate::chain::{Ask, MAX_ANSWERS, Meta, Picks, PlacedBy, Spec};
 use crate::geo::Table;
 
 /// What a record's answers are to a question. Answers whose tags are equal are one target, so the
@@ -67,13 +67,20 @@ impl<T: Debug> Targets<T> {
 pub(super) struct Placing {
     /// None when there is nothing to ask, and so nothing to narrow the scope for.
     pub(super) table: Option<Arc<Table>>,
-    /// Which target each answer is.
-    pub(super) target_of: Vec<Option<u8>>,
+    /// Which target each answer is. As long as indices of answers go, so that looking one up takes no check.
+    pub(super) target_of: Box<[Option<u8>; MAX_ANSWERS]>,
     /// Whether it asks where the client is, rather than what its address is.
     pub(super) by_place: bool,
 }
 
 impl Placing {
+    /// A question, and which of its targets each answer is.
+    pub(super) fn new(table: Option<Arc<Table>>, of: &[Option<u8>], by_place: bool) -> Placing {
+        let mut target_of = Box::new([None; MAX_ANSWERS]);
+        target_of[..of.len()].copy_from_slice(of);
+        Placing { table, target_of, by_place }
+    }
+
     /// The keys of the targets for this client; nothing when its place is unknown.
     ///
     /// The scope covers the client's own lookup, a miss too. It does not cover the resolver's, since a
@@ -97,7 +104,7 @@ impl Placing {
     #[inline]
     pub(super) fn sort(&self, ask: &Ask, picks: &mut Picks) {
         if let Some(keys) = self.place(ask, picks) {
-            let target_of = &self.target_of[..];
+            let target_of = &*self.target_of;
             picks.sort_by_key(|answer| match target_of[answer] {
                 Some(target) => u32::from(keys[usize::from(target)]),
                 None => u32::MAX,
