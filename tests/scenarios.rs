@@ -32,69 +32,39 @@ use rhumb::engine::steering::Live;
 use rhumb::engine::{Reply, Snapshot, Stats, Worker};
 use rhumb::state::Loaded;
 use support::query::Query;
-use support::{Folder, project, response};
-
-/// What a scenario gets that writes none of its own.
-const CONFIG: &str = "[geo]\nnetworks = \"geoip/networks.toml\"\n";
-const NETWORKS: &str = "geoip/networks.toml";
+use support::scenario::{self, Scenario};
+use support::{project, response};
 
 #[test]
 fn scenarios() {
-    let folder = project().join("tests/scenarios");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
+    let files = scenario::files();
     // Files are independent of each other, so they run side by side.
     let wrong: Vec<String> = std::thread::scope(|scope| {
         let runs: Vec<_> = files.iter().map(|file| scope.spawn(move || run_file(file))).collect();
         runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
     });
-    assert!(files.len() >= 5, "the scenarios are found");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
-
-/// A file's path and text.
-type File = (String, String);
 
 /// Runs every scenario of a file; what is wrong, in words.
 fn run_file(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let shown = file.strip_prefix(project()).unwrap().display().to_string();
     let lines: Vec<&str> = text.lines().collect();
-    let (mut shared, mut own): (Vec<File>, Vec<File>) = (Vec::new(), Vec::new());
-    let mut in_scenario = false;
     let mut wrong = Vec::new();
     let mut updated = String::new();
-    let mut at = 0;
-    while let Some(&line) = lines.get(at) {
-        at += 1;
-        let _ = writeln!(updated, "{line}");
-        if line.starts_with("== ") {
-            (in_scenario, own) = (true, Vec::new());
-        } else if line == "-- steps" {
-            assert!(in_scenario, "{shown}:{at}: steps outside of a scenario");
-            let end = (at..lines.len()).find(|&at| lines[at].starts_with("== ")).unwrap_or(lines.len());
-            let run = Run::new(&shown, shared.iter().chain(&own));
-            updated += &run.steps(&lines[at..end], at, &mut wrong);
-            at = end;
-        } else if let Some(path) = line.strip_prefix("-- ") {
-            let end = (at..lines.len()).find(|&at| is_head(lines[at])).unwrap_or(lines.len());
-            let text: String = lines[at..end].iter().map(|line| format!("{line}\n")).collect();
-            updated += &text;
-            if in_scenario { &mut own } else { &mut shared }.push((path.into(), text));
-            at = end;
-        } else {
-            assert!(line.is_empty() || line.starts_with('#'), "{shown}:{at}: what is this? {line}");
-        }
+    let mut copied = 0;
+    for scenario in scenario::read(&lines) {
+        let steps = scenario.steps.clone();
+        lines[copied..steps.start].iter().for_each(|line| updated += &format!("{line}\n"));
+        updated += &Run::new(&shown, &scenario).steps(&lines[steps.clone()], steps.start, &mut wrong);
+        copied = steps.end;
     }
     if std::env::var_os("UPDATE").is_some() {
         fs::write(file, updated).unwrap();
         return Vec::new();
     }
     wrong
-}
-
-fn is_head(line: &str) -> bool {
-    line.starts_with("-- ") || line.starts_with("== ")
 }
 
 /// A scenario's state.
@@ -105,19 +75,8 @@ struct Run<'f> {
 }
 
 impl<'f> Run<'f> {
-    fn new<'t>(file: &'f str, texts: impl Iterator<Item = &'t File>) -> Run<'f> {
-        let folder = Folder::new();
-        folder.write("rhumb.toml", CONFIG);
-        folder.write(NETWORKS, "");
-        fs::create_dir_all(folder.path().join("filter-chains")).unwrap();
-        fs::create_dir_all(folder.path().join("zones")).unwrap();
-        for (path, text) in texts {
-            match path.strip_suffix(" (the example's)") {
-                Some(path) => folder.write(path, fs::read(project().join(path)).unwrap()),
-                None => folder.write(path, text),
-            }
-        }
-        let loaded = folder.load().unwrap_or_else(|problems| panic!("{file}: {problems:#?}"));
+    fn new(file: &'f str, scenario: &Scenario) -> Run<'f> {
+        let loaded = scenario.folder().load().unwrap_or_else(|problems| panic!("{file}: {problems:#?}"));
         let snapshot = Arc::new(ArcSwap::from_pointee(with_live(&loaded.snapshot, |_, _, _, _| {})));
         Run { file, loaded, snapshot }
     }

@@ -17,13 +17,16 @@ pub mod draw;
 pub mod filters;
 pub mod options;
 pub mod picks;
+pub mod settled;
 pub mod trace;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 pub use answers::{Answer, LiveMeta, Meta, Up};
+pub use filters::Placing;
 pub use options::{OptionValue, Options, SpecError};
 pub use picks::{AnswerBits, Fenced, MAX_ANSWERS, Picks, PlacedBy, Shed};
+pub use settled::Settled;
 pub use trace::{Silent, Tracer};
 
 use crate::geo::{self, Location};
@@ -38,6 +41,14 @@ pub trait Filter: Send + Sync {
     fn is_settled(&self, _answers: &Answers) -> bool {
         false
     }
+
+    /// The question about places its effect depends on, where it depends on that and live values alone.
+    fn placing(&self) -> Option<&Placing> {
+        None
+    }
+
+    /// What it does for the keys of one outcome of [`Filter::placing`], which asks for itself.
+    fn apply_placed(&self, _keys: Option<&[u16]>, _picks: &mut Picks) {}
 
     /// Why this filter treats an answer as it does, in words, for `explain`. Not on the query path.
     fn remark(&self, ask: &Ask, answers: &Answers, answer: usize) -> Option<String>;
@@ -170,23 +181,5 @@ impl Chain {
             tracer.after(kind.name, picks, |answer| filter.remark(ask, answers, answer));
         }
         picks.put_in_order();
-    }
-
-    /// Runs the picks through the settled steps the chain begins with, and says how many they are.
-    pub fn settle(&self, ignore_health: bool, answers: &Answers, picks: &mut Picks) -> usize {
-        let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let ask = Ask {
-            client: nobody,
-            source: 0,
-            resolver: nobody,
-            place: None,
-            random: 0,
-            record_salt: 0,
-            ignore_health,
-        };
-        let settled = self.steps.iter().take_while(|(_, filter)| filter.is_settled(answers));
-        let steps = settled.map(|(_, filter)| filter.apply(&ask, answers, picks)).count();
-        picks.put_in_order();
-        steps
     }
 }

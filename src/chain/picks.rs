@@ -125,14 +125,20 @@ impl Picks {
     /// Starts a real run over these answers, in this order.
     #[inline]
     pub fn start(&mut self, answers: &[u8]) {
-        self.items[..answers.len()].copy_from_slice(answers);
-        self.len = answers.len();
+        self.put(answers);
         self.sort_pending = false;
         self.scope = 0;
         self.in_doubt = false;
         self.random = false;
         self.bypassed = false;
         self.placed = PlacedBy::NotAsked;
+    }
+
+    /// Puts other answers in play; what has been noted of the run so far stays.
+    #[inline]
+    pub fn put(&mut self, answers: &[u8]) {
+        self.items[..answers.len()].copy_from_slice(answers);
+        self.len = answers.len();
     }
 
     /// Marks that a settled step stood aside before the run began.

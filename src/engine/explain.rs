@@ -152,7 +152,7 @@ fn find<'s>(
             if let Some(index) = node.steered() {
                 let record = &snapshot.records[index as usize];
                 let live = &snapshot.live[record.steering as usize];
-                let is_cname = snapshot.steerings[record.steering as usize].is_cname();
+                let is_cname = snapshot.steerings[record.steering as usize].is_cname;
                 let family = if is_cname { Some(Family::Cname) } else { Family::of_type(qtype) };
                 if let Some(family) = family.filter(|family| live.has(*family)) {
                     *found = format!("steered record of zone {zone}{by}");

@@ -12,8 +12,10 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use crate::chain::{
-    Answer, AnswerBits, Answers, Ask, Chain, LiveMeta, MAX_ANSWERS, Picks, Silent, Tracer, draw,
+    Answer, AnswerBits, Answers, Ask, Chain, LiveMeta, MAX_ANSWERS, Picks, Settled, Silent, Tracer, draw,
 };
 use crate::wire::{Name, record_type};
 
@@ -45,6 +47,8 @@ pub struct Steering {
     pub chain: Chain,
     /// Share of the undrained answers that must be up for health to count, 0 to 1.
     pub panic_threshold: f64,
+    /// Whether it answers with CNAMEs.
+    pub is_cname: bool,
     sites: Vec<Site>,
 }
 
@@ -96,12 +100,8 @@ impl Steering {
             a: answers.iter().map(|answer| answer.a.iter().map(|ip| ip.octets()).collect()).collect(),
             aaaa: answers.iter().map(|answer| answer.aaaa.iter().map(|ip| ip.octets()).collect()).collect(),
         };
-        Steering { answers, addresses, chain, panic_threshold, sites }
-    }
-
-    /// Whether it answers with CNAMEs.
-    pub fn is_cname(&self) -> bool {
-        self.answers.iter().any(|answer| answer.cname.is_some())
+        let is_cname = answers.iter().any(|answer| answer.cname.is_some());
+        Steering { answers, addresses, chain, panic_threshold, is_cname, sites }
     }
 }
 
@@ -178,19 +178,12 @@ struct Step {
     ignore_health: bool,
     /// Every candidate, in the record's order.
     candidates: Vec<u8>,
-    /// Without coins: the candidates after the settled steps the chain begins with.
+    /// Without coins: what of the chain is settled.
     settled: Settled,
     /// What a coin decides about.
     uncertain: AnswerBits,
     /// The same candidates by site, where a coin decides anything.
     slots: Vec<Slot>,
-}
-
-#[derive(Default)]
-struct Settled {
-    picks: Vec<u8>,
-    steps: usize,
-    bypassed: bool,
 }
 
 /// A site's candidates: at most one of them is in play for a client.
@@ -280,7 +273,8 @@ impl Plan {
                 step.slots.iter().any(|slot| slot.stacks.iter().any(|stack| stack.drained == 0));
             if step.uncertain.is_empty() {
                 step.slots.clear();
-                step.settled = settle(steering, live, &step);
+                let answers = Answers { fixed: &steering.answers, live: &live.meta };
+                step.settled = Settled::new(&steering.chain, &step.candidates, ignore_health, &answers);
             }
             if !step.candidates.is_empty() {
                 plan.ladder.push(step);
@@ -291,15 +285,6 @@ impl Plan {
         }
         plan
     }
-}
-
-/// Runs what of the chain no query can change.
-fn settle(steering: &Steering, live: &Live, step: &Step) -> Settled {
-    let mut picks = Picks::default();
-    picks.start(&step.candidates);
-    let answers = Answers { fixed: &steering.answers, live: &live.meta };
-    let steps = steering.chain.settle(step.ignore_health, &answers, &mut picks);
-    Settled { picks: picks.as_slice().to_vec(), steps, bypassed: picks.bypassed() }
 }
 
 impl Slot {
@@ -354,44 +339,26 @@ pub fn steer<T: Tracer>(
     tracer: &mut T,
 ) -> Steered {
     let answers = Answers { fixed: &steering.answers, live: &live.meta };
-    let picks = &mut scratch.picks;
-    picks.start(&[]);
+    scratch.picks.start(&[]);
     let mut first = 0;
     let mut steered = Steered { rung: Rung::Up, coin_mattered: false, spread: false };
-    let mut ladder = live.plans[family as usize].ladder.iter();
-    while let Some(step) = ladder.next() {
+    let ladder = &live.plans[family as usize].ladder[..];
+    for (at, step) in ladder.iter().enumerate() {
         (steered.rung, ask.ignore_health) = (step.rung, step.ignore_health);
         if step.slots.is_empty() {
             if T::SEES_ALL {
-                picks.start(&step.candidates);
+                scratch.picks.start(&step.candidates);
             } else {
-                picks.start(&step.settled.picks);
-                picks.set_bypassed(step.settled.bypassed);
-                first = step.settled.steps;
+                first = step.settled.start(&steering.chain, &ask, &mut scratch.picks);
             }
             break;
         }
-        let client_key = ask.network_key();
-        let mut chosen = [0; MAX_ANSWERS];
-        let mut count = 0;
-        for answer in step.slots.iter().filter_map(|slot| slot.choose(client_key)) {
-            chosen[count] = answer;
-            count += 1;
+        let is_last = at + 1 == ladder.len();
+        if toss(step, is_last, &steering.chain, &ask, &answers, scratch, &mut steered) {
+            break;
         }
-        if count == 0 {
-            // Coins alone emptied the rung, so they decided.
-            steered.coin_mattered = true;
-            continue;
-        }
-        picks.start(&chosen[..count]);
-        if !steered.coin_mattered {
-            scratch.doubt.start_in_doubt(&step.candidates, step.uncertain);
-            steering.chain.run(0, &ask, &answers, &mut scratch.doubt, &mut Silent);
-            // A rung that coins can empty sends other clients to the next one, whatever is left here.
-            steered.coin_mattered = ladder.len() > 0 || scratch.doubt.coin_mattered();
-        }
-        break;
     }
+    let picks = &mut scratch.picks;
     steering.chain.run(first, &ask, &answers, picks, tracer);
     let (spread, sticky) = match ask.client {
         std::net::IpAddr::V4(_) => (record.spread.0, draw::STICKY_PREFIX_V4),
@@ -405,4 +372,34 @@ pub fn steer<T: Tracer>(
         picks.narrow(spread);
     }
     steered
+}
+
+/// Lets the coins of one rung fall, and finds out whether they mattered. Says whether they left anything.
+/// Apart from [`steer`], because most queries meet no coin and would pay for the room.
+#[cold]
+fn toss(
+    step: &Step,
+    is_last: bool,
+    chain: &Chain,
+    ask: &Ask,
+    answers: &Answers,
+    scratch: &mut Scratch,
+    steered: &mut Steered,
+) -> bool {
+    let client_key = ask.network_key();
+    let mut chosen = ArrayVec::<u8, MAX_ANSWERS>::new();
+    chosen.extend(step.slots.iter().filter_map(|slot| slot.choose(client_key)));
+    if chosen.is_empty() {
+        // Coins alone emptied the rung, so they decided.
+        steered.coin_mattered = true;
+        return false;
+    }
+    scratch.picks.start(&chosen);
+    if !steered.coin_mattered {
+        scratch.doubt.start_in_doubt(&step.candidates, step.uncertain);
+        chain.run(0, ask, answers, &mut scratch.doubt, &mut Silent);
+        // A rung that coins can empty sends other clients to the next one, whatever is left here.
+        steered.coin_mattered = !is_last || scratch.doubt.coin_mattered();
+    }
+    true
 }

@@ -176,7 +176,7 @@ struct Answering<'s> {
 
 impl<'s> Answering<'s> {
     /// Answers a question of class IN: finds the name, follows CNAMEs inside our zones.
-    #[inline]
+    #[inline(always)]
     fn answer<'w>(
         &mut self,
         qname: &Qname,
@@ -280,7 +280,7 @@ impl<'s> Answering<'s> {
         if let Some(record) = node.steered() {
             let snapshot = self.snapshot;
             let steering = snapshot.records[record as usize].steering as usize;
-            let family = if snapshot.steerings[steering].is_cname() {
+            let family = if snapshot.steerings[steering].is_cname {
                 Some(Family::Cname)
             } else {
                 Family::of_type(context.qtype)

@@ -203,7 +203,7 @@ impl Compiler<'_> {
         let mut records = Vec::new();
         for spec in &self.chains.records {
             let Some(steering) = self.steering(spec) else { continue };
-            let kind = if self.steerings[steering as usize].is_cname() {
+            let kind = if self.steerings[steering as usize].is_cname {
                 SteeredKind::Cname
             } else {
                 SteeredKind::Addresses

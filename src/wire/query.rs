@@ -109,15 +109,17 @@ impl Qname {
     pub fn hash(&self, label: usize) -> u64 {
         let (from, len) = (self.suffix_start(label), usize::from(self.len));
         let mut hash = HASH_START;
-        let mut at = from;
-        while at < len {
-            let word: [u8; 8] = self.lower[at..at + 8].try_into().expect("eight octets");
-            let beyond = (at + 8).saturating_sub(len) * 8;
-            let word = u64::from_le_bytes(word) & (u64::MAX >> beyond);
-            // A folded multiply, as in wyhash: the high half carries what the low half loses.
+        // A folded multiply, as in wyhash: the high half carries what the low half loses.
+        let mut fold = |word: u64| {
             let product = u128::from(hash ^ word) * u128::from(HASH_FACTOR);
             hash = product as u64 ^ (product >> 64) as u64;
-            at += 8;
+        };
+        let (words, rest) = self.lower[from..len].as_chunks::<8>();
+        words.iter().for_each(|word| fold(u64::from_le_bytes(*word)));
+        // What is behind the name does not count.
+        if !rest.is_empty() {
+            let word = self.lower[len - rest.len()..].first_chunk::<8>().expect("there is room behind");
+            fold(u64::from_le_bytes(*word) & (u64::MAX >> (64 - 8 * rest.len())));
         }
         hash
     }

@@ -3,8 +3,10 @@
 
 #![allow(dead_code, reason = "each test crate takes what it needs")]
 
+pub mod process;
 pub mod query;
 pub mod response;
+pub mod scenario;
 
 use std::fs;
 use std::path::{Path, PathBuf};

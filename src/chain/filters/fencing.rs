@@ -61,14 +61,25 @@ impl Filter for Fence {
     #[inline]
     fn apply(&self, ask: &Ask, _: &Answers, picks: &mut Picks) {
         if self.placing.table.is_some() {
-            let keys = self.placing.place(ask, picks);
-            picks.fence(|answer| self.fenced(keys, answer), self.remove_untagged, self.keep_all_if_empty);
+            self.apply_placed(self.placing.keys(ask, picks), picks);
         }
+    }
+
+    fn is_settled(&self, _: &Answers) -> bool {
+        self.placing.table.is_none()
+    }
+
+    fn placing(&self) -> Option<&Placing> {
+        Some(&self.placing)
+    }
+
+    fn apply_placed(&self, keys: Option<&[u16]>, picks: &mut Picks) {
+        picks.fence(|answer| self.fenced(keys, answer), self.remove_untagged, self.keep_all_if_empty);
     }
 
     fn remark(&self, ask: &Ask, _: &Answers, answer: usize) -> Option<String> {
         let Some(target) = self.placing.target_of[answer] else { return Some("untagged".to_string()) };
-        let keys = self.placing.place(ask, &mut Picks::default());
+        let keys = self.placing.keys(ask, &mut Picks::default());
         let word = &self.words[usize::from(target)];
         Some(match self.fenced(keys, answer) {
             Fenced::Match => format!("{word}: matches"),

@@ -37,7 +37,19 @@ fn compile(spec: &Spec) -> Result<Compiled, SpecError> {
 impl Filter for GeotargetCountry {
     #[inline]
     fn apply(&self, ask: &Ask, _: &Answers, picks: &mut Picks) {
-        self.placing.sort(ask, picks);
+        self.placing.sort(self.placing.keys(ask, picks), picks);
+    }
+
+    fn is_settled(&self, _: &Answers) -> bool {
+        self.placing.table.is_none()
+    }
+
+    fn placing(&self) -> Option<&Placing> {
+        Some(&self.placing)
+    }
+
+    fn apply_placed(&self, keys: Option<&[u16]>, picks: &mut Picks) {
+        self.placing.sort(keys, picks);
     }
 
     fn remark(&self, ask: &Ask, answers: &Answers, answer: usize) -> Option<String> {

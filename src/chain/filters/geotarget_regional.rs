@@ -42,7 +42,19 @@ fn nearest(client: Georegion, regions: &[Georegion]) -> (u16, Georegion) {
 impl Filter for GeotargetRegional {
     #[inline]
     fn apply(&self, ask: &Ask, _: &Answers, picks: &mut Picks) {
-        self.0.sort(ask, picks);
+        self.0.sort(self.0.keys(ask, picks), picks);
+    }
+
+    fn is_settled(&self, _: &Answers) -> bool {
+        self.0.table.is_none()
+    }
+
+    fn placing(&self) -> Option<&Placing> {
+        Some(&self.0)
+    }
+
+    fn apply_placed(&self, keys: Option<&[u16]>, picks: &mut Picks) {
+        self.0.sort(keys, picks);
     }
 
     fn remark(&self, ask: &Ask, answers: &Answers, answer: usize) -> Option<String> {

@@ -38,6 +38,8 @@ pub mod up;
 pub mod weighted_shuffle;
 pub mod weighted_sticky;
 
+pub use placing::Placing;
+
 use super::{Answer, Answers, Kind, Spec};
 
 /// Every filter, by its NS1 key.

@@ -64,9 +64,9 @@ impl<T: Debug> Targets<T> {
 }
 
 /// A compiled question.
-pub(super) struct Placing {
+pub struct Placing {
     /// None when there is nothing to ask, and so nothing to narrow the scope for.
-    pub(super) table: Option<Arc<Table>>,
+    pub(in crate::chain) table: Option<Arc<Table>>,
     /// Which target each answer is. As long as indices of answers go, so that looking one up takes no check.
     pub(super) target_of: Box<[Option<u8>; MAX_ANSWERS]>,
     /// Whether it asks where the client is, rather than what its address is.
@@ -81,12 +81,12 @@ impl Placing {
         Placing { table, target_of, by_place }
     }
 
-    /// The keys of the targets for this client; nothing when its place is unknown.
+    /// What its table says of this client, or of who stands in for it; nothing when its place is unknown.
     ///
     /// The scope covers the client's own lookup, a miss too. It does not cover the resolver's, since a
     /// resolver keeps what it got for itself alone.
-    #[inline]
-    pub(super) fn place(&self, ask: &Ask, picks: &mut Picks) -> Option<&[u16]> {
+    #[inline(always)]
+    pub(in crate::chain) fn outcome(&self, ask: &Ask, picks: &mut Picks) -> Option<u32> {
         let table = self.table.as_deref()?;
         let found = table.lookup(ask.client);
         picks.narrow(found.prefix_len);
@@ -97,13 +97,20 @@ impl Placing {
         if self.by_place {
             picks.note_placed(by);
         }
-        outcome.map(|outcome| table.keys(outcome))
+        outcome
+    }
+
+    /// The keys of the targets for this client; nothing when its place is unknown.
+    #[inline]
+    pub(super) fn keys(&self, ask: &Ask, picks: &mut Picks) -> Option<&[u16]> {
+        let outcome = self.outcome(ask, picks)?;
+        self.table.as_deref().map(|table| table.keys(outcome))
     }
 
     /// Sorts the answers by their targets' keys; those without a tag come last.
     #[inline]
-    pub(super) fn sort(&self, ask: &Ask, picks: &mut Picks) {
-        if let Some(keys) = self.place(ask, picks) {
+    pub(super) fn sort(&self, keys: Option<&[u16]>, picks: &mut Picks) {
+        if let Some(keys) = keys {
             let target_of = &*self.target_of;
             picks.sort_by_key(|answer| match target_of[answer] {
                 Some(target) => u32::from(keys[usize::from(target)]),

@@ -1,0 +1,116 @@
+//! What of a chain is settled before a query comes.
+//!
+//! ```text
+//! up, shed_load, geotarget_country, select_first_n | shuffle, ...
+//! live values alone: one list
+//!                -> one question about places: a list for each outcome
+//!                                                  -> the rest runs per query
+//! ```
+//!
+//! The steps a chain begins with mostly depend on live values alone, and then on one question about
+//! places, whose outcomes are few. They run when the live table is built; a query looks its outcome up.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{Answers, Ask, Chain, Filter, Picks};
+
+/// Outcomes up to which a chain is settled for each. Each costs a run of the chain, about 0.1 us, whenever
+/// a live value changes, and a byte or two: a country has some hundreds of outcomes, cities can have more.
+const OUTCOMES_MAX: u32 = 4096;
+
+/// See the module's head.
+#[derive(Default)]
+pub struct Settled {
+    /// What is left of the candidates by live values alone, and after how many steps.
+    list: List,
+    steps: usize,
+    placed: Option<Placed>,
+    answers: Vec<u8>,
+}
+
+/// Where a list of answers lies.
+#[derive(Clone, Copy, Default)]
+struct List {
+    start: u32,
+    len: u32,
+    /// A step stood aside on the way.
+    bypassed: bool,
+}
+
+struct Placed {
+    /// The step whose question it is.
+    step: usize,
+    /// How many steps are done with it.
+    steps: usize,
+    /// The list of a client of unknown place, then that of each outcome.
+    lists: Vec<List>,
+}
+
+impl Settled {
+    /// Settles what can be settled of a chain over these candidates.
+    pub fn new(chain: &Chain, candidates: &[u8], ignore_health: bool, answers: &Answers) -> Settled {
+        let mut settled = Settled::default();
+        let mut picks = Picks::default();
+        picks.start(candidates);
+        let nobody = nobody(ignore_health);
+        let is_settled = |filter: &dyn Filter| filter.is_settled(answers);
+        let run = |from: usize, picks: &mut Picks| {
+            let more = chain.steps[from..].iter().take_while(|(_, filter)| is_settled(&**filter));
+            let more = more.map(|(_, filter)| filter.apply(&nobody, answers, picks)).count();
+            picks.put_in_order();
+            from + more
+        };
+        settled.steps = run(0, &mut picks);
+        settled.list = settled.keep(&picks);
+        let filter = chain.steps.get(settled.steps).map(|(_, filter)| filter);
+        let placing = filter.and_then(|filter| Some((filter, filter.placing()?.table.as_deref()?)));
+        if let Some((filter, table)) = placing.filter(|(_, table)| table.outcomes() <= OUTCOMES_MAX) {
+            let mut placed = Placed { step: settled.steps, steps: 0, lists: Vec::new() };
+            for outcome in std::iter::once(None).chain((0..table.outcomes()).map(Some)) {
+                picks.start(settled.of(settled.list));
+                picks.set_bypassed(settled.list.bypassed);
+                filter.apply_placed(outcome.map(|outcome| table.keys(outcome)), &mut picks);
+                placed.steps = run(settled.steps + 1, &mut picks);
+                placed.lists.push(settled.keep(&picks));
+            }
+            settled.placed = Some(placed);
+        }
+        settled
+    }
+
+    /// Starts a query's run: what is settled is done, and the chain goes on from the step given back.
+    #[inline(always)]
+    pub fn start(&self, chain: &Chain, ask: &Ask, picks: &mut Picks) -> usize {
+        picks.start(&[]);
+        let (list, steps) = match &self.placed {
+            None => (self.list, self.steps),
+            Some(placed) => {
+                let outcome = match chain.steps[placed.step].1.placing() {
+                    Some(placing) => placing.outcome(ask, picks).map_or(0, |outcome| outcome as usize + 1),
+                    None => 0,
+                };
+                (placed.lists[outcome], placed.steps)
+            }
+        };
+        picks.put(self.of(list));
+        picks.set_bypassed(list.bypassed);
+        steps
+    }
+
+    fn keep(&mut self, picks: &Picks) -> List {
+        let start = self.answers.len() as u32;
+        self.answers.extend_from_slice(picks.as_slice());
+        List { start, len: picks.len() as u32, bypassed: picks.bypassed() }
+    }
+
+    #[inline]
+    fn of(&self, list: List) -> &[u8] {
+        &self.answers[list.start as usize..][..list.len as usize]
+    }
+}
+
+/// A settled step asks nothing of a query but whether health counts.
+fn nobody(ignore_health: bool) -> Ask {
+    let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    Ask { client: nobody, source: 0, resolver: nobody, place: None, random: 0, record_salt: 0, ignore_health }
+}
