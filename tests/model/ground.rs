@@ -90,6 +90,11 @@ pub fn aligned(address: IpAddr) -> u128 {
     }
 }
 
+/// Whether an IPv6 address carries an IPv4 address that says where it is.
+pub fn carries_v4(v6: u128) -> bool {
+    v6 >> 48 == 0 || v6 >> 96 == 0x2001_0000 || v6 >> 112 == 0x2002
+}
+
 /// Back from the top of 128 bits.
 pub fn unaligned(bits: u128, v4: bool) -> IpAddr {
     if v4 { Ipv4Addr::from((bits >> 96) as u32).into() } else { Ipv6Addr::from(bits).into() }
