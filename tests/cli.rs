@@ -147,7 +147,7 @@ fn an_explanation_is_json_for_machines() {
     assert_eq!(output.status.code(), Some(0));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["question"], "wss-primary.example.com. A");
-    assert_eq!(json["rcode"], "No Error");
+    assert_eq!(json["rcode"], "NOERROR");
     assert_eq!(json["answer"].as_array().unwrap().len(), 3);
     let filters: Vec<_> = json["steered"]["steps"].as_array().unwrap().iter().map(|s| &s["filter"]).collect();
     assert_eq!(filters, ["up", "shed_load", "geotarget_country", "select_first_n"]);
