@@ -368,7 +368,8 @@ impl Compiler<'_> {
                 self.warning(spec, line, "answer", message);
             }
         }
-        if !answered.split.iter().any(|weight| *weight > 0.0) {
+        // A record without any answer has been told so already.
+        if !written.is_empty() && !answered.split.iter().any(|weight| *weight > 0.0) {
             self.error(
                 spec,
                 line,
