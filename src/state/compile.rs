@@ -9,7 +9,7 @@
 //! Records of the same pool and chain share one [`Steering`]; chains that ask the same question about
 //! places share its table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,12 +113,14 @@ pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded
     files.extend(zones.iter().flat_map(|zone| zone.files.iter().map(|file| file.to_path_buf())));
     let (chains, chain_files) = read_chains(&config.filter_chains, &mut problems);
     files.extend(chain_files);
-    let steered: std::collections::HashSet<&Name> =
-        chains.records.iter().map(|record| &record.name).collect();
+    let steered: HashSet<&Name> = chains.records.iter().map(|record| &record.name).collect();
     check_zones(&zones, &|name| steered.contains(name), &mut problems);
 
     let static_records = zones.iter().map(|zone| zone.records.len()).sum();
-    let mut served_zones = Zones::build(zones.iter().map(static_zone).collect());
+    // What the check of zones refuses is left out, so that what is steered can be checked all the same.
+    let mut apexes = HashSet::new();
+    let once = zones.iter().filter(|zone| apexes.insert(&zone.origin));
+    let mut served_zones = Zones::build(once.map(static_zone).collect());
     let questions = Questions::new(&world);
     let mut compiler = Compiler {
         chains: &chains,
@@ -171,7 +173,8 @@ pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded
 }
 
 fn static_zone(zone: &ZoneText) -> StaticZone<'_> {
-    let records = zone.records.iter().map(|record| StaticRecord {
+    let inside = zone.records.iter().filter(|record| record.owner.is_in(&zone.origin));
+    let records = inside.map(|record| StaticRecord {
         owner: &record.owner,
         record_type: record.record_type,
         ttl: record.ttl,
