@@ -362,6 +362,10 @@ impl Compiler<'_> {
             }
         }
         for (index, answer) in written.iter().enumerate() {
+            if !is_pool && answer.weight.is_some() {
+                let message = "is the share of a stack in its pool; for weighted filters write meta = { weight = ... }";
+                self.answer_error(owner, answer, "weight", message.into());
+            }
             let Some(pop) = &answer.pop else { continue };
             let beside = |other: &&AnswerSpec| other.pop.as_ref().is_some_and(|p| p.value == pop.value);
             if !is_pool {
@@ -455,8 +459,8 @@ impl Compiler<'_> {
     }
 
     fn answer_error(&mut self, owner: &Owner, answer: &AnswerSpec, field: &str, message: String) {
-        let called = answer_name(answer, None, 0);
-        self.tell(Severity::Error, &(&answer.place, format!("{} {called}", owner.1)), field, message);
+        let called = format!("{} answer {}", owner.1, called(answer, None));
+        self.tell(Severity::Error, &(&answer.place, called.trim_end().into()), field, message);
     }
 
     /// Adds a problem once, however many records meet it.
@@ -476,13 +480,17 @@ fn object(spec: &RecordSpec) -> String {
     format!("record {}", spec.name.to_string().trim_end_matches('.'))
 }
 
-fn answer_name(answer: &AnswerSpec, pool: Option<&str>, index: usize) -> String {
+/// What identifies an answer, as far as it is written: pool, PoP and stack.
+fn called(answer: &AnswerSpec, pool: Option<&str>) -> String {
     let parts = [pool, answer.pop.as_ref().map(|pop| pop.value.as_str()), answer.stack.as_deref()];
-    let parts: Vec<&str> = parts.into_iter().flatten().collect();
-    match (&answer.name, parts.is_empty()) {
+    parts.into_iter().flatten().collect::<Vec<&str>>().join("/")
+}
+
+fn answer_name(answer: &AnswerSpec, pool: Option<&str>, index: usize) -> String {
+    match (&answer.name, called(answer, pool)) {
         (Some(name), _) => name.clone(),
-        (None, false) => parts.join("/"),
-        (None, true) => format!("answer {}", index + 1),
+        (None, called) if called.is_empty() => format!("answer {}", index + 1),
+        (None, called) => called,
     }
 }
 
