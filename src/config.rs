@@ -148,7 +148,7 @@ fn read_listen(mut fields: Option<Fields>) -> (ListenerConfig, u16) {
     let mut config = ListenerConfig::default();
     if let Some(fields) = &mut fields {
         fields.object = "listen".into();
-        let written = fields.parsed_list::<SocketAddr>("addresses");
+        let written = fields.parsed_list_like::<SocketAddr>("addresses", "192.0.2.1:53 or [2001:db8::1]:53");
         if !written.is_empty() {
             let listen = |address: At<SocketAddr>| Listen { address: address.value, written: true };
             config.listen = written.into_iter().map(listen).collect();

@@ -18,7 +18,7 @@ use super::progress::Progress;
 use super::{print_problems, read_config};
 use crate::config::{Config, Log};
 use crate::engine::{Stats, Totals, Worker};
-use crate::files::Severity;
+use crate::files::{Problem, Severity};
 use crate::listeners::{self, Answer};
 use crate::state::watch::Watcher;
 use crate::state::{Loaded, Publisher, load};
@@ -139,8 +139,15 @@ impl Server {
 
     /// Compiles the files aside and swaps; what does not compile changes nothing.
     fn reload(&mut self) {
-        let read = Config::read(&self.config.file)
-            .and_then(|config| Ok((load(&config, self.revision + 1, &|_, _| {})?, config)));
+        let read = || {
+            let config = Config::read(&self.config.file)?;
+            Ok((load(&config, self.revision + 1, &|_, _| {})?, config))
+        };
+        // A file that trips over a mistake of ours must not end what is being served.
+        let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
+            let message = "reading the change ran into a bug of rhumb; please report it with the files";
+            Err(vec![Problem::error(&self.config.file, None, message)])
+        });
         match read {
             Ok((loaded, config)) => {
                 if config.listen != self.config.listen {

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hickory_proto::op::{Edns, Message, OpCode, Query};
+use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_proto::rr::{DNSClass, RecordType};
 use serde::Serialize;
@@ -118,7 +118,7 @@ pub fn explain(snapshot: &Arc<ArcSwap<Snapshot>>, world: &World, question: &Ques
         steered: None,
         rcode: String::new(),
         scope: None,
-        scope_by: "nothing looked at the client's address".into(),
+        scope_by: "nothing: no step looked at the client's address".into(),
         answer: Vec::new(),
         authority: Vec::new(),
     };
@@ -158,6 +158,8 @@ fn find<'s>(
                     *found = format!("steered record of zone {zone}{by}");
                     return Some((record, family));
                 }
+                *found = format!("a name of zone {zone}{by} that is steered for other types");
+                return None;
             }
             *found = format!("static name of zone {zone}{by}");
         }
@@ -193,7 +195,7 @@ fn walk(
     let picks = &scratch.picks;
     let name = |answer: &u8| steering.answers[*answer as usize].name.clone();
     let started = recorder.steps.first().map_or(picks.as_slice(), |step| &step.before);
-    let mut scope_by = "nothing looked at the client's address".to_string();
+    let mut scope_by = "nothing: no step looked at the client's address".to_string();
     for step in recorder.steps.iter().filter(|step| step.scope_after > step.scope_before) {
         scope_by = format!("filter {}", step.filter);
     }
@@ -305,7 +307,7 @@ fn ask(snapshot: &Arc<ArcSwap<Snapshot>>, question: &Question, explanation: &mut
         explanation.rcode = "unreadable".into();
         return;
     };
-    explanation.rcode = response.metadata.response_code.to_string();
+    explanation.rcode = mnemonic(response.metadata.response_code);
     let lines = |records: &[hickory_proto::rr::Record]| records.iter().map(ToString::to_string).collect();
     explanation.answer = lines(&response.answers);
     explanation.authority = lines(&response.authorities);
@@ -316,6 +318,19 @@ fn ask(snapshot: &Arc<ArcSwap<Snapshot>>, question: &Question, explanation: &mut
         })
     });
     explanation.scope = subnet;
+}
+
+/// The code as RFC 9499 section 3 and `dig` write it; any other as the library names it.
+fn mnemonic(code: ResponseCode) -> String {
+    match code {
+        ResponseCode::NoError => "NOERROR".into(),
+        ResponseCode::FormErr => "FORMERR".into(),
+        ResponseCode::ServFail => "SERVFAIL".into(),
+        ResponseCode::NXDomain => "NXDOMAIN".into(),
+        ResponseCode::NotImp => "NOTIMP".into(),
+        ResponseCode::Refused => "REFUSED".into(),
+        other => other.to_string(),
+    }
 }
 
 fn packet(question: &Question) -> Result<Vec<u8>, hickory_proto::ProtoError> {

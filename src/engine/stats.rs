@@ -57,7 +57,7 @@ counters! {
     nxdomain,
     /// Answers with REFUSED.
     refused,
-    /// Answers with FORMERR, NOTIMP or BADVERS.
+    /// Answers with FORMERR, NOTIMP or BADVERS, and REFUSED to NOTIFY and UPDATE.
     rejected,
     /// Answers with TC set.
     truncated,
@@ -65,7 +65,7 @@ counters! {
     edns,
     /// Queries with a client subnet.
     ecs,
-    /// Answers to a client subnet with a scope above 0.
+    /// Answers to a client subnet that hold for a part of the address space only.
     scoped,
     /// Answers of steered records.
     steered,
@@ -79,7 +79,7 @@ counters! {
     bypassed,
     /// A drain's or a split's coin mattered to the answer.
     coins,
-    /// The scope was widened to the record's spread.
+    /// The scope was narrowed to the record's spread.
     spread,
     /// Answers from the rung of last resort: undrained but down.
     rung_down,

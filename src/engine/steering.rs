@@ -118,7 +118,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// Every family, in the order of [`Live::plans`].
+    /// Every family.
     pub const ALL: [Family; 3] = [Family::A, Family::Aaaa, Family::Cname];
 
     /// The family of a query type at an address record.

@@ -145,6 +145,19 @@ impl<'s> Fields<'s> {
         texts.into_iter().filter_map(|text| self.parse(name, text)).collect()
     }
 
+    /// The same for a library's type, whose errors name neither the text nor what to write.
+    pub fn parsed_list_like<T: FromStr>(&mut self, name: &'static str, example: &str) -> Vec<At<T>> {
+        let texts = self.texts(name);
+        let parse = |At { value, line }: At<String>| match value.parse() {
+            Ok(value) => Some(At { value, line }),
+            Err(_) => {
+                self.error(name, line, format!("`{value}` cannot be read; write one such as {example}"));
+                None
+            }
+        };
+        texts.into_iter().filter_map(parse).collect()
+    }
+
     /// A whole number.
     pub fn integer(&mut self, name: &'static str) -> Option<At<i64>> {
         let value = self.value(name)?;
@@ -342,7 +355,7 @@ mod tests {
                 cat.integer_in("lives", 0, 9);
                 cat.float("weight");
                 cat.flag("tame");
-                cat.parsed_list::<std::net::IpAddr>("homes");
+                cat.parsed_list_like::<std::net::IpAddr>("homes", "::1");
                 cat.finish();
             }
             root.finish();
@@ -370,7 +383,7 @@ mod tests {
             &[
                 "cats.toml:2: error: name: missing; it must be written",
                 "cats.toml:3: error: weight: write a number, not `nan`",
-                "cats.toml:4: error: homes: invalid IP address syntax",
+                "cats.toml:4: error: homes: `x` cannot be read; write one such as ::1",
                 "cats.toml:6: error: name: write a text in quotes, not `1`",
                 "cats.toml:7: error: dog: unknown field; known are cat",
             ],

@@ -231,8 +231,8 @@ fn read_answer(file: &Path, mut fields: Fields) -> AnswerSpec {
         stack: stack.map(|stack| stack.value),
         weight: fields.float_in("weight", 0.0, 1e9).map(|weight| weight.value),
         group: fields.text("group"),
-        a: read_addresses(&mut fields, "a"),
-        aaaa: read_addresses(&mut fields, "aaaa"),
+        a: read_addresses(&mut fields, "a", "192.0.2.1"),
+        aaaa: read_addresses(&mut fields, "aaaa", "2001:db8::1"),
         cname: fields.parsed::<Name>("cname").map(|name| name.value),
         meta: MetaSpec::read(&mut fields),
     };
@@ -247,12 +247,12 @@ fn read_answer(file: &Path, mut fields: Fields) -> AnswerSpec {
     spec
 }
 
-fn read_addresses<T>(fields: &mut Fields, name: &'static str) -> Vec<T>
+fn read_addresses<T>(fields: &mut Fields, name: &'static str, example: &str) -> Vec<T>
 where
-    T: std::str::FromStr<Err: std::fmt::Display> + PartialEq + std::fmt::Display,
+    T: std::str::FromStr + PartialEq + std::fmt::Display,
 {
     let mut addresses: Vec<T> = Vec::new();
-    for address in fields.parsed_list::<T>(name) {
+    for address in fields.parsed_list_like::<T>(name, example) {
         if addresses.contains(&address.value) {
             fields.error(name, address.line, format!("{} is written twice", address.value));
         } else {

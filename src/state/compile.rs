@@ -9,13 +9,13 @@
 //! Records of the same pool and chain share one [`Steering`]; chains that ask the same question about
 //! places share its table.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chains::{AnswerSpec, Chains, FilterSpec, RecordSpec, read_chains};
+use super::chains::{AnswerSpec, Chains, FilterSpec, Place, RecordSpec, read_chains};
 use super::zones::{ZoneText, check_zones, read_zones};
 use crate::chain::filters::KINDS;
 use crate::chain::{self, Answer, Chain, Effect, LiveMeta, MAX_ANSWERS, draw};
@@ -113,12 +113,14 @@ pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded
     files.extend(zones.iter().flat_map(|zone| zone.files.iter().map(|file| file.to_path_buf())));
     let (chains, chain_files) = read_chains(&config.filter_chains, &mut problems);
     files.extend(chain_files);
-    let steered: std::collections::HashSet<&Name> =
-        chains.records.iter().map(|record| &record.name).collect();
+    let steered: HashSet<&Name> = chains.records.iter().map(|record| &record.name).collect();
     check_zones(&zones, &|name| steered.contains(name), &mut problems);
 
     let static_records = zones.iter().map(|zone| zone.records.len()).sum();
-    let mut served_zones = Zones::build(zones.iter().map(static_zone).collect());
+    // What the check of zones refuses is left out, so that what is steered can be checked all the same.
+    let mut apexes = HashSet::new();
+    let once = zones.iter().filter(|zone| apexes.insert(&zone.origin));
+    let mut served_zones = Zones::build(once.map(static_zone).collect());
     let questions = Questions::new(&world);
     let mut compiler = Compiler {
         chains: &chains,
@@ -171,7 +173,8 @@ pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded
 }
 
 fn static_zone(zone: &ZoneText) -> StaticZone<'_> {
-    let records = zone.records.iter().map(|record| StaticRecord {
+    let inside = zone.records.iter().filter(|record| record.owner.is_in(&zone.origin));
+    let records = inside.map(|record| StaticRecord {
         owner: &record.owner,
         record_type: record.record_type,
         ttl: record.ttl,
@@ -202,16 +205,14 @@ impl Compiler<'_> {
     fn compile(&mut self, zones: &mut Zones) -> Vec<Record> {
         let mut records = Vec::new();
         for spec in &self.chains.records {
-            let Some(steering) = self.steering(spec) else { continue };
-            let kind = if self.steerings[steering as usize].is_cname {
-                SteeredKind::Cname
-            } else {
-                SteeredKind::Addresses
-            };
+            let steering = self.steering(spec);
+            let is_cname = self.written(spec).iter().any(|answer| answer.cname.is_some());
+            let kind = if is_cname { SteeredKind::Cname } else { SteeredKind::Addresses };
             if let Err(error) = zones.steer(&spec.name, records.len() as u32, kind) {
                 self.error(spec, spec.place.line, "name", error.to_string());
-                continue;
             }
+            // What failed has been told; the record's mistakes do not hide those of the next.
+            let Some(steering) = steering else { continue };
             let name = spec.name.to_lowercase();
             let salt = draw::salt(self.seed, &["sticky", name.to_string().trim_end_matches('.')]);
             records.push(Record {
@@ -241,8 +242,12 @@ impl Compiler<'_> {
     }
 
     fn new_steering(&mut self, spec: &RecordSpec) -> Option<u32> {
-        let Answered { answers, live, split } = self.answers(spec)?;
-        let chain = self.chain(spec, &answers)?;
+        let errors = self.error_count();
+        let Answered { answers, live, split } = self.answers(spec);
+        let chain = self.chain(spec, &answers);
+        if self.error_count() > errors {
+            return None;
+        }
         let steering = Steering::new(answers, chain, spec.panic_threshold, self.seed);
         let undrained = vec![0; live.len()];
         self.live.push(Live::new(&steering, live, undrained, split));
@@ -250,9 +255,19 @@ impl Compiler<'_> {
         Some(self.steerings.len() as u32 - 1)
     }
 
-    fn answers(&mut self, spec: &RecordSpec) -> Option<Answered> {
-        let errors = self.error_count();
+    /// What is written as a record's answers: its pool's, or its own.
+    fn written<'s>(&'s self, spec: &'s RecordSpec) -> &'s [AnswerSpec] {
+        match spec.pool.as_ref().map(|name| self.chains.pools.get(&name.value)) {
+            None => &spec.answers,
+            Some(Some(pool)) => &pool.answers,
+            Some(None) => &[],
+        }
+    }
+
+    /// A record's answers as far as they can be made; what is wrong with them is told.
+    fn answers(&mut self, spec: &RecordSpec) -> Answered {
         let chains = self.chains;
+        let mut answered = Answered { answers: Vec::new(), live: Vec::new(), split: Vec::new() };
         let (pool, written) = match &spec.pool {
             None => (None, &spec.answers),
             Some(name) => match chains.pools.get(&name.value) {
@@ -260,16 +275,20 @@ impl Compiler<'_> {
                 None => {
                     let message = unknown("pool", &name.value, chains.pools.keys());
                     self.error(spec, name.line, "pool", message);
-                    return None;
+                    return answered;
                 }
             },
         };
+        // A pool's mistakes are the pool's, whoever gives its answers.
+        let owner = match pool {
+            Some((name, pool)) => (&pool.place, format!("pool {name}")),
+            None => (&spec.place, object(spec)),
+        };
         if written.len() > MAX_ANSWERS {
             let message = format!("{} answers; write at most {MAX_ANSWERS}", written.len());
-            self.error(spec, spec.place.line, "answer", message);
-            return None;
+            self.tell(Severity::Error, &owner, "answer", message);
+            return answered;
         }
-        let mut answered = Answered { answers: Vec::new(), live: Vec::new(), split: Vec::new() };
         let mut groups: Vec<String> = Vec::new();
         for (index, answer) in written.iter().enumerate() {
             let pop_meta = match &answer.pop {
@@ -278,7 +297,7 @@ impl Compiler<'_> {
                     Some(pop) => pop.meta.clone(),
                     None => {
                         let message = unknown("PoP", &pop.value, chains.pops.keys());
-                        self.answer_error(spec, answer, "pop", message);
+                        self.answer_error(&owner, answer, "pop", message);
                         Default::default()
                     }
                 },
@@ -294,7 +313,7 @@ impl Compiler<'_> {
             }
             meta = answer.meta.clone().over(&meta);
             if let Err(message) = meta.watermarks() {
-                self.answer_error(spec, answer, "low_watermark", message);
+                self.answer_error(&owner, answer, "low_watermark", message);
             }
             let group = group_name.as_ref().map_or(0, |name| {
                 let known = groups.iter().position(|known| known == name);
@@ -321,17 +340,16 @@ impl Compiler<'_> {
             answered.live.push(live);
             answered.split.push(answer.weight.unwrap_or(1.0));
         }
-        self.check_answers(spec, written, &answered);
-        (self.error_count() == errors).then_some(answered)
+        self.check_answers(&owner, pool.is_some(), written, &answered);
+        answered
     }
 
-    fn check_answers(&mut self, spec: &RecordSpec, written: &[AnswerSpec], answered: &Answered) {
-        let line = spec.place.line;
+    fn check_answers(&mut self, owner: &Owner, is_pool: bool, written: &[AnswerSpec], answered: &Answered) {
         let count = |family: Family| answered.answers.iter().filter(|answer| family.has(answer)).count();
         let [a, aaaa, cnames] = Family::ALL.map(count);
         if cnames > 0 && a + aaaa > 0 {
             let message = "some answers are addresses and some are CNAMEs; a record is of one kind";
-            self.error(spec, line, "answer", message.into());
+            self.tell(Severity::Error, owner, "answer", message.into());
         }
         for (count, kind) in [(a, "IPv4"), (aaaa, "IPv6")] {
             if cnames == 0 && count > 0 && count < written.len() {
@@ -340,13 +358,17 @@ impl Compiler<'_> {
                      sent to different places",
                     written.len()
                 );
-                self.warning(spec, line, "answer", message);
+                self.tell(Severity::Warning, owner, "answer", message);
             }
         }
         for (index, answer) in written.iter().enumerate() {
+            if !is_pool && answer.weight.is_some() {
+                let message = "is the share of a stack in its pool; for weighted filters write meta = { weight = ... }";
+                self.answer_error(owner, answer, "weight", message.into());
+            }
             let Some(pop) = &answer.pop else { continue };
             let beside = |other: &&AnswerSpec| other.pop.as_ref().is_some_and(|p| p.value == pop.value);
-            if spec.pool.is_none() {
+            if !is_pool {
                 continue;
             }
             if let Some(twin) = written[..index].iter().filter(beside).find(|o| o.stack == answer.stack) {
@@ -354,32 +376,28 @@ impl Compiler<'_> {
                     "this PoP and stack already have an answer at line {}; give each its own stack",
                     twin.place.line
                 );
-                self.answer_error(spec, answer, "stack", message);
+                self.answer_error(owner, answer, "stack", message);
             }
             if answer.weight.is_none() && written.iter().filter(beside).count() > 1 {
                 let message =
                     "missing; each stack of a PoP with several must say its share, such as 100 or 0";
-                self.answer_error(spec, answer, "weight", message.into());
+                self.answer_error(owner, answer, "weight", message.into());
             }
             let weighs = |other: &AnswerSpec| other.weight.unwrap_or(1.0) > 0.0;
             let first = !written[..index].iter().any(|other| beside(&other));
             if first && !written.iter().filter(beside).any(weighs) {
                 let message = format!("every stack of {} has weight 0: this PoP never answers", pop.value);
-                self.warning(spec, line, "answer", message);
+                self.tell(Severity::Warning, owner, "answer", message);
             }
         }
-        if !answered.split.iter().any(|weight| *weight > 0.0) {
-            self.error(
-                spec,
-                line,
-                "answer",
-                "every weight is 0, so it can never answer; give one a weight".into(),
-            );
+        // A record without any answer has been told so already.
+        if !written.is_empty() && !answered.split.iter().any(|weight| *weight > 0.0) {
+            let message = "every weight is 0, so it can never answer; give one a weight";
+            self.tell(Severity::Error, owner, "answer", message.into());
         }
     }
 
-    fn chain(&mut self, spec: &RecordSpec, answers: &[Answer]) -> Option<Chain> {
-        let errors = self.error_count();
+    fn chain(&mut self, spec: &RecordSpec, answers: &[Answer]) -> Chain {
         let mut steps = Vec::new();
         let mut sorted = false;
         let mut selected: Option<&FilterSpec> = None;
@@ -423,7 +441,7 @@ impl Compiler<'_> {
                 }
             }
         }
-        (self.error_count() == errors).then(|| Chain::new(steps))
+        Chain::new(steps)
     }
 
     fn error_count(&self) -> usize {
@@ -431,33 +449,48 @@ impl Compiler<'_> {
     }
 
     fn error(&mut self, spec: &RecordSpec, line: usize, field: &str, message: String) {
-        self.problems.push(Problem::error(&spec.place.file, line, message).of(object(spec)).at(field));
+        let owner = (&Place { line, ..spec.place.clone() }, object(spec));
+        self.tell(Severity::Error, &owner, field, message);
     }
 
     fn warning(&mut self, spec: &RecordSpec, line: usize, field: &str, message: String) {
-        self.problems.push(Problem::warning(&spec.place.file, line, message).of(object(spec)).at(field));
+        let owner = (&Place { line, ..spec.place.clone() }, object(spec));
+        self.tell(Severity::Warning, &owner, field, message);
     }
 
-    fn answer_error(&mut self, spec: &RecordSpec, answer: &AnswerSpec, field: &str, message: String) {
-        let place = &answer.place;
-        let problem = Problem::error(&place.file, place.line, message).of(object(spec)).at(field);
+    fn answer_error(&mut self, owner: &Owner, answer: &AnswerSpec, field: &str, message: String) {
+        let called = format!("{} answer {}", owner.1, called(answer, None));
+        self.tell(Severity::Error, &(&answer.place, called.trim_end().into()), field, message);
+    }
+
+    /// Adds a problem once, however many records meet it.
+    fn tell(&mut self, severity: Severity, (place, object): &Owner, field: &str, message: String) {
+        let error = Problem::error(&place.file, place.line, message).of(object).at(field);
+        let problem = Problem { severity, ..error };
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
     }
 }
 
+/// Whose mistake it is: where it is written, and what it is called.
+type Owner<'o> = (&'o Place, String);
+
 fn object(spec: &RecordSpec) -> String {
     format!("record {}", spec.name.to_string().trim_end_matches('.'))
 }
 
-fn answer_name(answer: &AnswerSpec, pool: Option<&str>, index: usize) -> String {
+/// What identifies an answer, as far as it is written: pool, PoP and stack.
+fn called(answer: &AnswerSpec, pool: Option<&str>) -> String {
     let parts = [pool, answer.pop.as_ref().map(|pop| pop.value.as_str()), answer.stack.as_deref()];
-    let parts: Vec<&str> = parts.into_iter().flatten().collect();
-    match (&answer.name, parts.is_empty()) {
+    parts.into_iter().flatten().collect::<Vec<&str>>().join("/")
+}
+
+fn answer_name(answer: &AnswerSpec, pool: Option<&str>, index: usize) -> String {
+    match (&answer.name, called(answer, pool)) {
         (Some(name), _) => name.clone(),
-        (None, false) => parts.join("/"),
-        (None, true) => format!("answer {}", index + 1),
+        (None, called) if called.is_empty() => format!("answer {}", index + 1),
+        (None, called) => called,
     }
 }
 

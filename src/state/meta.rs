@@ -194,7 +194,7 @@ fn read_subdivisions(fields: &mut Fields) -> Option<Vec<(Country, Subdivision)>>
 }
 
 fn read_prefixes(fields: &mut Fields) -> Option<Vec<IpNet>> {
-    let prefixes = fields.parsed_list::<IpNet>("ip_prefixes");
+    let prefixes = fields.parsed_list_like::<IpNet>("ip_prefixes", "192.0.2.0/24 or 2001:db8::/32");
     if let Some(first) = prefixes.get(IP_PREFIXES_MAX) {
         fields.error(
             "ip_prefixes",

@@ -98,14 +98,12 @@ impl Name {
 
     /// Whether the name is `ancestor` or below it.
     pub fn is_in(&self, ancestor: &Name) -> bool {
-        let mut rest = Some(self.clone());
-        while let Some(name) = rest {
-            if name == *ancestor {
-                return true;
-            }
-            rest = name.parent();
+        let Some(from) = self.0.len().checked_sub(ancestor.0.len()) else { return false };
+        let mut label = 0;
+        while label < from {
+            label += 1 + usize::from(self.0[label]);
         }
-        false
+        label == from && self.0[from..].eq_ignore_ascii_case(&ancestor.0)
     }
 
     /// Whether the first label is `*` (RFC 4592 section 2.1.1).
@@ -255,6 +253,22 @@ mod tests {
         check(&"a".repeat(64), "a label is longer than 63 octets");
         check(&"a.".repeat(127), &"a.".repeat(127));
         check(&"a.".repeat(128), "the name is longer than 255 octets");
+    }
+
+    #[test]
+    fn ancestors() {
+        let check = |name: &str, ancestor: &str, expect: bool| {
+            let [name, ancestor]: [Name; 2] = [name, ancestor].map(|name| name.parse().unwrap());
+            assert_eq!(name.is_in(&ancestor), expect, "{name} {ancestor}");
+        };
+        check("www.example.com", "example.com", true);
+        check("WWW.example.COM", "Example.com", true);
+        check("example.com", "example.com", true);
+        check("example.com", ".", true);
+        check("example.com", "www.example.com", false);
+        check("notexample.com", "example.com", false);
+        check(r"not\007example.com", "example.com", false);
+        check("example.org", "example.com", false);
     }
 
     proptest! {

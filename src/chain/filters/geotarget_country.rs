@@ -144,7 +144,8 @@ impl Target {
         };
         // To a fine client an answer is where it stands, and in the middle of the other countries it
         // serves. A client known by country is itself in the middle of one, so countries are compared.
-        let fine = points(&|country| stands_in.len() == 1 || meta.home == Some(country));
+        // Coordinates belong to the country they lie in, where that is known: a PoP's own.
+        let fine = points(&|country| meta.home.map_or(stands_in.len() == 1, |home| home == country));
         let coarse = points(&|_| false);
         let countries = canonical(meta.country.iter().copied());
         let located = !stands_in.is_empty() || own.is_some();
@@ -270,6 +271,15 @@ mod tests {
              why    london same country IE, 124 km to the middle of IE
              client IE
              after  london dublin cork",
+        );
+        // It stands in Ireland, and is lent to the United States.
+        check(
+            "answer lent     country=US home=IE latitude=53.3 longitude=-6.3
+             answer virginia country=US home=US latitude=38.9 longitude=-77.5
+             chain  geotarget_country
+             client US-VA@38.9,-77.5
+             after  virginia lent
+             why    lent same country US, 1831 km to the middle of US",
         );
     }
 

@@ -1,0 +1,97 @@
+//! What one answer costs, without sockets: packets in, packets out, on one thread.
+//!
+//! The records are those of `benches/lab`: wss-primary with its four filters over eight PoPs of two stacks,
+//! 16 answers, three addresses out; wss-backup beside it. Every query asks for another network, so that
+//! the tables are met cold as well as warm. With `RHUMB_TEST_MMDB=FILE` that file places the clients
+//! instead of the sample.
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use rhumb::config::Config;
+use rhumb::engine::{Peer, Reply, Stats, Transport, Worker};
+use rhumb::state::{Publisher, load};
+use rhumb::wire::{Name, record_type};
+
+/// Different packets asked in turn.
+const PACKETS: usize = 1 << 16;
+
+const BACKUP: &str = r#"
+[[record]]
+name = "wss-backup.bench.test"
+pool = "wss"
+ttl = 60
+filters = [
+    "up",
+    { filter = "shed_load", config = { metric = "connections" } },
+    "geotarget_country",
+    { filter = "select_first_n", config = { N = 3 } },
+    "shuffle",
+    { filter = "select_first_n", config = { N = 1 } },
+]
+"#;
+
+/// The lab's folder with a second record, in the build's own temporary folder.
+fn prepare() -> Config {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-answer");
+    let chains = folder.join("filter-chains");
+    std::fs::create_dir_all(&chains).expect("a folder");
+    let lab = project.join("benches/lab/filter-chains/bench.toml");
+    std::fs::copy(lab, chains.join("bench.toml")).expect("the lab's chains");
+    std::fs::write(chains.join("backup.toml"), BACKUP).expect("a file");
+    let database =
+        std::env::var_os("RHUMB_TEST_MMDB").map_or_else(|| project.join("geoip/sample.mmdb"), PathBuf::from);
+    let text = format!(
+        "zones = {:?}\n[geo]\ndatabases = [{:?}]\n",
+        project.join("benches/lab/zones").display().to_string(),
+        database.display().to_string()
+    );
+    Config::parse(&folder.join("rhumb.toml"), &text).expect("a configuration")
+}
+
+/// A query, with the client's /24 where one is given.
+fn packet(name: &str, client: Option<Ipv4Addr>) -> Vec<u8> {
+    let name: Name = name.parse().expect("a name");
+    let mut packet = vec![0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(client.is_some())];
+    packet.extend_from_slice(name.as_wire());
+    packet.extend_from_slice(&[0, record_type::A as u8, 0, 1]);
+    if let Some(client) = client {
+        let [a, b, c, _] = client.octets();
+        packet.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 11, 0, 8, 0, 7, 0, 1, 24, 0, a, b, c]);
+    }
+    packet
+}
+
+fn answer(criterion: &mut Criterion) {
+    let loaded = load(&prepare(), 1, &|_, _| {}).expect("the lab's files compile");
+    let publisher = Publisher::new(loaded.snapshot);
+    let mut worker = Worker::new(publisher.current(), Arc::new(Stats::default()), 1);
+    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5300);
+    let peer = Peer { address, transport: Transport::Udp };
+    let mut out = [0; 4096];
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut clients = || Ipv4Addr::from(random.u32(0x0100_0000..0xE000_0000) & 0xFFFF_FF00);
+    let workloads = [
+        ("static", "static.bench.test", false, 1),
+        ("wss-primary, ECS", "wss-primary.bench.test", true, 3),
+        ("wss-backup, ECS", "wss-backup.bench.test", true, 3),
+    ];
+    for (label, name, ecs, answers) in workloads {
+        let packets: Vec<Vec<u8>> = (0..PACKETS).map(|_| packet(name, ecs.then(&mut clients))).collect();
+        let mut next = 0;
+        criterion.bench_function(label, |bencher| {
+            bencher.iter(|| {
+                next = (next + 1) % PACKETS;
+                let reply = worker.answer(black_box(&packets[next]), peer, &mut out);
+                assert!(matches!(reply, Reply::Send(_)) && out[7] == answers, "{label}");
+            });
+        });
+    }
+}
+
+criterion_group!(benches, answer);
+criterion_main!(benches);

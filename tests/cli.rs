@@ -1,0 +1,215 @@
+//! The commands, as they are typed: what they print, and how they end.
+//!
+//! `tests/data/broken/*.txt` hold configurations with mistakes, a file for each class of them. A case begins
+//! with `== title`; its files come under `-- path` in place of those of [`base`], and what `rhumb check`
+//! says of them under `-- exit STATUS`. `tests/data/cli/*.txt` hold what other commands print.
+//! `UPDATE=1 cargo test --test cli` writes what is printed into the files.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use support::process::rhumb;
+use support::{Folder, project};
+
+/// A small configuration without a mistake.
+fn base() -> Folder {
+    let folder = Folder::new();
+    folder.write("rhumb.toml", "[geo]\nnetworks = \"networks.toml\"\n");
+    folder.write("networks.toml", "");
+    folder.write(
+        "zones/example.com.zone",
+        "$TTL 1h\n@ SOA ns1 hostmaster 1 2h 15m 14d 5m\n@ NS ns1\nns1 A 192.0.2.53\n",
+    );
+    folder.write(
+        "filter-chains/app.toml",
+        "[[record]]\nname = \"app.example.com\"\nfilters = [\"up\"]\n[[record.answer]]\na = \"192.0.2.1\"\n",
+    );
+    folder
+}
+
+/// What a command printed, without the folder's name.
+fn printed(folder: &Folder, bytes: &[u8]) -> String {
+    let prefix = format!("{}/", folder.path().display());
+    String::from_utf8(bytes.to_vec()).unwrap().replace(&prefix, "")
+}
+
+fn is_update() -> bool {
+    std::env::var_os("UPDATE").is_some()
+}
+
+#[test]
+fn the_base_has_no_mistake() {
+    let folder = base();
+    let output = rhumb(folder.path(), &["check"]);
+    assert_eq!((output.status.code(), printed(&folder, &output.stderr).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let data = project().join("tests/data/broken");
+    let mut files: Vec<_> = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let runs: Vec<_> = files.iter().map(|file| scope.spawn(move || check_file(file))).collect();
+        runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
+    });
+    assert!(files.len() >= 6, "the cases are found");
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Runs every case of a file; what is wrong, in words.
+fn check_file(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let mut wrong = Vec::new();
+    let mut cases = text.split("== ");
+    let mut updated = cases.next().unwrap().to_string();
+    for case in cases {
+        let (title, _) = case.split_once('\n').unwrap();
+        let (files, expected) = case.split_once("-- exit ").unwrap_or((case, ""));
+        let folder = base();
+        for section in files.split("\n-- ").skip(1) {
+            let (path, text) = section.split_once('\n').unwrap();
+            match path.strip_suffix(" (gone)") {
+                Some(path) => fs::remove_file(folder.path().join(path)).unwrap(),
+                None => folder.write(path, format!("{}\n", text.trim_end_matches('\n'))),
+            }
+        }
+        let output = rhumb(folder.path(), &["check"]);
+        let said = printed(&folder, &output.stderr);
+        let got = format!("{}\n{said}", output.status.code().unwrap());
+        updated += &format!("== {files}-- exit {got}\n");
+        if got.trim_end() != expected.trim_end() {
+            let name = file.file_name().unwrap().display();
+            wrong.push(format!("{name}: {title}\n--- expected\n{expected}--- got\n{got}"));
+        }
+    }
+    if is_update() {
+        fs::write(file, format!("{}\n", updated.trim_end())).unwrap();
+        return Vec::new();
+    }
+    wrong
+}
+
+#[test]
+fn the_example_has_no_mistake() {
+    let folder = Folder::example();
+    let output = rhumb(folder.path(), &["check"]);
+    assert_eq!((output.status.code(), printed(&folder, &output.stderr).as_str()), (Some(0), ""));
+    // What takes how long, and how much, is not for a test.
+    let told = printed(&folder, &output.stdout);
+    for words in
+        ["2 zones with 33 static records", "3 steered records", "1 question about places", "0 warnings"]
+    {
+        assert!(told.contains(words), "{words} is not in\n{told}");
+    }
+    // From anywhere, by the configuration's name.
+    let config = folder.path().join("rhumb.toml");
+    let output = rhumb(Path::new("/"), &["check", "--config", config.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let output = rhumb(Path::new("/"), &["check", "--config", "/nonexistent/rhumb.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(printed(&folder, &output.stderr).contains("/nonexistent/rhumb.toml"));
+}
+
+/// Commands over the example as it stands, each under `$ rhumb ...` with all it prints.
+#[test]
+fn what_is_printed_is_as_it_was() {
+    let file = project().join("tests/data/cli/example.txt");
+    let text = fs::read_to_string(&file).unwrap();
+    let folder = Folder::example();
+    let mut updated = String::new();
+    for session in text.split("$ rhumb ").skip(1) {
+        let (command, expected) = session.split_once('\n').unwrap();
+        let Output { status, stdout, stderr } =
+            rhumb(folder.path(), &command.split_whitespace().collect::<Vec<_>>());
+        let mut got = printed(&folder, &stdout) + &printed(&folder, &stderr);
+        if !status.success() {
+            got += &format!("exit {}\n", status.code().unwrap());
+        }
+        updated += &format!("$ rhumb {command}\n{got}\n");
+        if !is_update() {
+            assert_eq!(got.trim_end(), expected.trim_end(), "rhumb {command}");
+        }
+    }
+    if is_update() {
+        fs::write(&file, format!("{}\n", updated.trim_end())).unwrap();
+    }
+}
+
+#[test]
+fn an_explanation_is_json_for_machines() {
+    let folder = Folder::example();
+    let arguments = "explain wss-primary.example.com A --client 81.2.69.0/24 --json";
+    let output = rhumb(folder.path(), &arguments.split(' ').collect::<Vec<_>>());
+    assert_eq!(output.status.code(), Some(0));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["question"], "wss-primary.example.com. A");
+    assert_eq!(json["rcode"], "NOERROR");
+    assert_eq!(json["answer"].as_array().unwrap().len(), 3);
+    let filters: Vec<_> = json["steered"]["steps"].as_array().unwrap().iter().map(|s| &s["filter"]).collect();
+    assert_eq!(filters, ["up", "shed_load", "geotarget_country", "select_first_n"]);
+    assert_eq!(json["steered"]["picks"], serde_json::json!(["wss/eu-west-2/haproxy"]));
+}
+
+/// What was written is what is found, by a file of its own and through the configuration.
+#[test]
+fn a_database_is_built_and_looked_up() {
+    let folder = Folder::example();
+    let source = "# A comment.\n\
+                  100.64.0.0/16  IE  L  53.35,-6.26  64500\n\
+                  100.64.9.0/24  JP\n\
+                  fd00:1::/32    -   -  -            64501\n";
+    folder.write("places.txt", source);
+    let run = |arguments: &str| {
+        let output = rhumb(folder.path(), &arguments.split(' ').collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(0), "{}", printed(&folder, &output.stderr));
+        printed(&folder, &output.stdout)
+    };
+    assert_eq!(run("geoip build places.txt places.mmdb"), "places.mmdb: 3 networks\n");
+    let config = folder.read("rhumb.toml").replace("\"geoip/sample.mmdb\"", "\"places.mmdb\"");
+    folder.write("rhumb.toml", config);
+    let place = |address: &str| {
+        let told = run(&format!("geoip lookup {address}"));
+        told.lines().last().unwrap().to_string()
+    };
+    assert!(place("100.64.1.1").starts_with("place: IE"), "{}", place("100.64.1.1"));
+    assert!(place("100.64.1.1").ends_with("AS64500"), "{}", place("100.64.1.1"));
+    assert!(place("100.64.9.1").starts_with("place: JP"), "{}", place("100.64.9.1"));
+    assert_eq!(place("fd00:1::1"), "place: AS64501");
+    assert_eq!(place("100.65.0.1"), "place: unknown");
+    // A mistake writes nothing, and leaves what was there.
+    let before = fs::read(folder.path().join("places.mmdb")).unwrap();
+    folder.write("places.txt", "100.64.0.0/16 XX\n");
+    let output = rhumb(folder.path(), &["geoip", "build", "places.txt", "places.mmdb"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(printed(&folder, &output.stderr).contains("places.txt:1"), "{output:?}");
+    assert_eq!(fs::read(folder.path().join("places.mmdb")).unwrap(), before);
+}
+
+#[test]
+fn completions_manual_and_help() {
+    let nowhere = Folder::new();
+    let run = |arguments: &str, status: i32| {
+        let output = rhumb(nowhere.path(), &arguments.split(' ').collect::<Vec<_>>());
+        assert_eq!(output.status.code(), Some(status), "{arguments}");
+        printed(&nowhere, &output.stdout) + &printed(&nowhere, &output.stderr)
+    };
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(run(&format!("completions {shell}"), 0).contains("explain"), "{shell}");
+    }
+    assert!(run("man", 0).contains(".TH rhumb"));
+    assert_eq!(run("--version", 0).trim(), concat!("rhumb ", env!("CARGO_PKG_VERSION")));
+    let help = run("--help", 0);
+    for command in ["serve", "check", "explain", "geoip", "completions", "man"] {
+        assert!(help.contains(&format!("\n  {command}")), "{command} is not in\n{help}");
+    }
+    // The command line is wrong.
+    assert!(run("serv", 2).contains("serve"));
+    assert!(run("explain www.example.com", 2).contains("<TYPE>"));
+    assert!(run("explain www.example.com NONSENSE", 2).contains("NONSENSE"));
+    assert!(run("explain www.example.com A --client 1.2.3.4/33", 2).contains("0 to 32"));
+    assert!(run("geoip lookup nowhere", 2).contains("nowhere"));
+}
