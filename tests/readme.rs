@@ -16,8 +16,7 @@ use rhumb::config::{Config, Geo};
 use rhumb::engine::Totals;
 use rhumb::files::Problem;
 use rhumb::geo::World;
-use rhumb::listeners::TCP_CONNECTIONS;
-use rhumb::listeners::{TcpTotals, UdpTotals};
+use rhumb::listeners::{TCP_CONNECTIONS, TcpTotals, UdpTotals};
 use rhumb::state::chains::Chains;
 
 const DOCUMENTS: [&str; 8] = [
