@@ -196,7 +196,7 @@ fn a_filter_is_a_file_a_line_and_a_manual() {
     };
     let names: BTreeSet<String> = KINDS.iter().map(|kind| kind.name.to_string()).collect();
     assert_eq!(with("md"), names, "a manual each");
-    let shared = ["mod", "placing", "fencing", "sticking", "scenario"].map(String::from);
+    let shared = ["mod", "placing", "fencing", "ranking", "sticking", "scenario"].map(String::from);
     assert_eq!(with("rs"), names.iter().cloned().chain(shared).collect(), "a file each");
     for kind in KINDS {
         let code = fs::read_to_string(folder.join(format!("{}.rs", kind.name))).unwrap();
