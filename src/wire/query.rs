@@ -82,7 +82,11 @@ impl Qname {
             hash = fold(hash, word);
         }
         if let (false, Some(lower)) = (rest.is_empty(), kept.next()) {
-            let word = rest.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet));
+            // What is behind the name in the packet is as good to read as zeros, and is masked.
+            let word = match bytes[len - rest.len()..].first_chunk::<8>() {
+                Some(word) => u64::from_le_bytes(*word) & (u64::MAX >> (64 - 8 * rest.len())),
+                None => word_of(rest),
+            };
             let word = lowercase(word);
             *lower = word.to_le_bytes();
             hash = fold(hash, word);
@@ -129,7 +133,7 @@ impl Qname {
         if rest.is_empty() {
             return hash;
         }
-        fold(hash, rest.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)))
+        fold(hash, word_of(rest))
     }
 
     /// The suffix that starts at a label, in lower case; the root behind the last.
@@ -149,6 +153,11 @@ impl Qname {
 fn fold(hash: u64, word: u64) -> u64 {
     let product = u128::from(hash ^ word) * u128::from(HASH_FACTOR);
     product as u64 ^ (product >> 64) as u64
+}
+
+/// Up to eight octets, with zeros behind.
+fn word_of(octets: &[u8]) -> u64 {
+    octets.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
 }
 
 /// Eight octets with ASCII capitals folded.
