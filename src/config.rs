@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::files::{At, Document, Fields, Problem};
-use crate::geo::{Coordinates, Country, Location, Subdivision, countries};
+use crate::geo::written::{assigned, read_coordinates};
+use crate::geo::{Country, Location, Subdivision, countries};
 use crate::listeners::{
     Limit, Listen, ListenerConfig, TCP_CONNECTIONS, TCP_CONNECTIONS_PER_CLIENT, TCP_IDLE_TIMEOUT_MS,
     TCP_WRITE_TIMEOUT_MS, UDP_BATCH_DATAGRAMS, UDP_RECEIVE_BUFFER_BYTES, UDP_THREADS,
@@ -194,46 +195,17 @@ fn read_identity(mut fields: Fields) -> Identity {
 fn read_place(mut fields: Fields) -> Option<Location> {
     fields.object = "geo default_place".into();
     fields.require(&["country"]);
-    let country = fields.parsed::<Country>("country").filter(|country| {
-        let known = countries::is_known(country.value);
-        if !known {
-            fields.error(
-                "country",
-                country.line,
-                format!("`{}` is no assigned ISO 3166-1 code", country.value),
-            );
-        }
-        known
-    });
+    let country = fields.parsed::<Country>("country");
+    let country = country.and_then(|country| assigned(&fields, "country", country));
     let subdivision = fields.parsed::<Subdivision>("subdivision");
     let coordinates = read_coordinates(&mut fields);
     fields.finish();
     Some(Location {
-        country: country?.value,
-        continent: countries::continent(country?.value),
+        country: country?,
+        continent: countries::continent(country?),
         subdivision: subdivision.map(|subdivision| subdivision.value),
         coordinates,
     })
-}
-
-/// `latitude` and `longitude`, both or none.
-pub fn read_coordinates(fields: &mut Fields) -> Option<Coordinates> {
-    let latitude = fields.float_in("latitude", -90.0, 90.0);
-    let longitude = fields.float_in("longitude", -180.0, 180.0);
-    match (latitude, longitude) {
-        (Some(latitude), Some(longitude)) => {
-            Some(Coordinates { latitude: latitude.value, longitude: longitude.value })
-        }
-        (Some(alone), None) => {
-            fields.error("longitude", alone.line, "missing beside `latitude`; write both or none");
-            None
-        }
-        (None, Some(alone)) => {
-            fields.error("latitude", alone.line, "missing beside `longitude`; write both or none");
-            None
-        }
-        (None, None) => None,
-    }
 }
 
 fn read_log(mut fields: Option<Fields>) -> Log {

@@ -149,7 +149,7 @@ fn every_address_serves_both_transports() {
     let counters = running.counters().clone();
     running.stop();
     assert_eq!(counters.udp.len(), 2 * addresses.len());
-    assert_eq!(counters.udp_total(|udp| &udp.sent), addresses.len() as u64);
+    assert_eq!(counters.udp_totals().sent, addresses.len() as u64);
     assert_eq!(counters.tcp.accepted.get(), addresses.len() as u64);
     assert_eq!(counters.tcp.answered.get(), addresses.len() as u64);
 }

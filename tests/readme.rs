@@ -16,7 +16,7 @@ use rhumb::config::{Config, Geo};
 use rhumb::engine::Totals;
 use rhumb::files::Problem;
 use rhumb::geo::World;
-use rhumb::listeners::TCP_CONNECTIONS;
+use rhumb::listeners::{TCP_CONNECTIONS, TcpTotals, UdpTotals};
 use rhumb::state::chains::Chains;
 
 const DOCUMENTS: [&str; 8] = [
@@ -189,9 +189,14 @@ fn tables_of_filters_and_counters() {
     };
     let filters: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
     assert_eq!(of("README.md", "Records and filters"), filters);
-    let counters = serde_json::to_value(Totals::default()).unwrap();
-    let counters = counters.as_object().unwrap().keys().cloned().collect();
-    assert_eq!(sorted(of("docs/operations.md", "Counters")), sorted(counters));
+    for (heading, totals) in [
+        ("Counters", serde_json::to_value(Totals::default())),
+        ("Counters of UDP", serde_json::to_value(UdpTotals::default())),
+        ("Counters of TCP", serde_json::to_value(TcpTotals::default())),
+    ] {
+        let counters = totals.unwrap().as_object().unwrap().keys().cloned().collect();
+        assert_eq!(sorted(of("docs/operations.md", heading)), sorted(counters), "{heading}");
+    }
     let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
     assert!(filters.iter().all(|name| changelog.contains(&format!("`{name}`"))));
 }

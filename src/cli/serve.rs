@@ -17,14 +17,16 @@ use tracing::{error, info, warn};
 use super::progress::Progress;
 use super::{print_problems, read_config};
 use crate::config::{Config, Log};
-use crate::engine::{Stats, Totals, Worker};
+use crate::engine::{Peer, Reply, Stats, Totals, Transport, Worker};
 use crate::files::{Problem, Severity};
-use crate::listeners::{self, Answer};
+use crate::listeners::{self, Answer, Counters};
 use crate::state::watch::Watcher;
 use crate::state::{Loaded, Publisher, load};
 
 /// How long files must rest before they are read: editors and `geoipupdate` write in several steps.
 const FILES_REST: Duration = Duration::from_millis(300);
+/// How long a change waits at the most, where some file never rests.
+const FILES_REST_MOST: Duration = Duration::from_secs(5);
 
 /// What wakes the serving process.
 enum Event {
@@ -36,6 +38,11 @@ enum Event {
 pub fn run(config_file: &Path) -> anyhow::Result<()> {
     let config = read_config(config_file)?;
     start_log(&config.log)?;
+    // Watched before they are read, so that no change falls between.
+    let (events, wake) = channel();
+    let mut watcher = watch_files(&events);
+    watch(&mut watcher, &config, std::slice::from_ref(&config.file));
+    watch_signals(events)?;
     let progress = Progress::new();
     let loaded = load(&config, 1, &|step, share| progress.report(step, share));
     drop(progress);
@@ -68,24 +75,34 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
             config_file.display()
         );
     }
-    let (events, wake) = channel();
-    let watcher = watch_files(&events)?;
-    watch_signals(events)?;
-    let mut server = Server {
-        config,
-        revision: 1,
-        publisher: Publisher::new(loaded.snapshot),
-        watcher,
-        stats: Arc::default(),
-        files: loaded.files,
-    };
-    server.watch();
-    let running = bound.start(server.worker_maker()).context("cannot start to serve")?;
+    watch(&mut watcher, &config, &loaded.files);
+    let publisher = Publisher::new(loaded.snapshot);
+    let stats = Arc::default();
+    let running = bound.start(worker_maker(&publisher, &stats)).context("cannot start to serve")?;
     info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
+    let listeners = running.counters().clone();
+    let mut server =
+        Server { config, revision: 1, publisher, watcher, files: loaded.files, stats, listeners };
     server.wait(&wake);
     running.stop();
-    info!(counters = %server.counters(), "stopped");
+    server.log_counters("stopped");
     Ok(())
+}
+
+/// The counters of every worker.
+type AllStats = Arc<Mutex<Vec<Arc<Stats>>>>;
+
+fn worker_maker(
+    publisher: &Publisher,
+    stats: &AllStats,
+) -> impl Fn(usize, Transport) -> Worker + Clone + Send + 'static {
+    let (current, stats) = (publisher.current(), stats.clone());
+    move |_, _| {
+        let counters = Arc::new(Stats::default());
+        stats.lock().expect("nobody panics while holding it").push(counters.clone());
+        // Each worker starts its random numbers from another place.
+        Worker::new(current.clone(), counters, fastrand::u64(..))
+    }
 }
 
 /// A process that serves.
@@ -94,44 +111,41 @@ struct Server {
     revision: u64,
     publisher: Publisher,
     watcher: Option<Watcher>,
-    stats: Arc<Mutex<Vec<Arc<Stats>>>>,
+    /// What the state being served was read from.
     files: Vec<PathBuf>,
+    stats: AllStats,
+    listeners: Counters,
 }
 
 impl Server {
-    fn worker_maker(&self) -> impl Fn(usize, crate::engine::Transport) -> Worker + Clone + Send + 'static {
-        let (current, stats) = (self.publisher.current(), self.stats.clone());
-        move |_, _| {
-            let counters = Arc::new(Stats::default());
-            stats.lock().expect("nobody panics while holding it").push(counters.clone());
-            // Each worker starts its random numbers from another place.
-            Worker::new(current.clone(), counters, fastrand::u64(..))
-        }
-    }
-
     fn wait(&mut self, wake: &Receiver<Event>) {
         let every = Duration::from_secs(self.config.log.counters_every_s);
         let mut reload_at: Option<Instant> = None;
+        let mut changed_at: Option<Instant> = None;
         let mut counters_at = (!every.is_zero()).then(|| Instant::now() + every);
         loop {
-            let now = Instant::now();
             let due = reload_at.into_iter().chain(counters_at).min();
-            let wait = due.map_or(Duration::from_secs(60), |due| due.saturating_duration_since(now));
-            match wake.recv_timeout(wait) {
-                Ok(Event::FilesChanged) => reload_at = Some(Instant::now() + FILES_REST),
-                Ok(Event::Signal(SIGHUP)) => reload_at = Some(Instant::now()),
-                Ok(Event::Signal(SIGUSR1)) => info!(counters = %self.counters(), "asked for counters"),
+            let wait =
+                due.map_or(Duration::from_secs(60), |due| due.saturating_duration_since(Instant::now()));
+            let event = wake.recv_timeout(wait);
+            let now = Instant::now();
+            match event {
+                Ok(Event::FilesChanged) => {
+                    let first = *changed_at.get_or_insert(now);
+                    reload_at = Some((now + FILES_REST).min(first + FILES_REST_MOST));
+                }
+                Ok(Event::Signal(SIGHUP)) => reload_at = Some(now),
+                Ok(Event::Signal(SIGUSR1)) => self.log_counters("asked for counters"),
                 Ok(Event::Signal(_)) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            let now = Instant::now();
             if reload_at.is_some_and(|at| at <= now) {
-                reload_at = None;
+                (reload_at, changed_at) = (None, None);
                 self.reload();
             }
             if counters_at.is_some_and(|at| at <= now) {
                 counters_at = Some(now + every);
-                info!(counters = %self.counters(), "counters");
+                self.log_counters("counters");
             }
             self.publisher.free_retired();
         }
@@ -139,55 +153,72 @@ impl Server {
 
     /// Compiles the files aside and swaps; what does not compile changes nothing.
     fn reload(&mut self) {
-        let read = || {
-            let config = Config::read(&self.config.file)?;
-            Ok((load(&config, self.revision + 1, &|_, _| {})?, config))
-        };
         // A file that trips over a mistake of ours must not end what is being served.
-        let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
-            let message = "reading the change ran into a bug of rhumb; please report it with the files";
-            Err(vec![Problem::error(&self.config.file, None, message)])
-        });
-        match read {
-            Ok((loaded, config)) => {
-                if config.listen != self.config.listen {
-                    warn!("what is under [listen] has changed; it takes a restart");
+        let guarded = |read: &mut dyn FnMut() -> Result<Loaded, Vec<Problem>>| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
+                let message = "reading the change ran into a bug of rhumb; please report it with the files";
+                Err(vec![Problem::error(&self.config.file, None, message)])
+            })
+        };
+        let config = Config::read(&self.config.file);
+        let loaded = match &config {
+            Ok(config) => guarded(&mut || load(config, self.revision + 1, &|_, _| {})),
+            Err(problems) => Err(problems.clone()),
+        };
+        match (loaded, config) {
+            (Ok(loaded), Ok(config)) => {
+                for (part, changed) in
+                    [("listen", config.listen != self.config.listen), ("log", config.log != self.config.log)]
+                {
+                    if changed {
+                        warn!("what is under [{part}] has changed; it takes a restart");
+                    }
                 }
                 self.revision += 1;
                 log_loaded(&loaded);
                 self.publisher.publish(loaded.snapshot);
                 self.files = loaded.files;
                 self.config = config;
+                watch(&mut self.watcher, &self.config, &self.files);
             }
-            Err(problems) => {
-                for problem in problems.iter().filter(|problem| problem.severity == Severity::Error) {
+            (loaded, config) => {
+                for problem in loaded.err().iter().flatten().filter(|p| p.severity == Severity::Error) {
                     error!("{problem}");
                 }
                 error!(revision = self.revision, "the change is not served; the old state keeps serving");
+                // What mends it may come to the old places or to the new ones.
+                watch(&mut self.watcher, config.as_ref().unwrap_or(&self.config), &self.files);
             }
         }
-        self.watch();
     }
 
-    fn watch(&mut self) {
-        let folders = [&self.config.zones, &self.config.filter_chains].map(PathBuf::clone);
-        if let Some(watcher) = &mut self.watcher {
-            watcher.watch(&self.files, &folders);
-        }
-    }
-
-    fn counters(&self) -> String {
-        let mut totals = Totals::default();
+    fn log_counters(&self, why: &str) {
+        let mut answers = Totals::default();
         for stats in self.stats.lock().expect("nobody panics while holding it").iter() {
-            totals.add(stats);
+            answers.add(stats);
         }
-        serde_json::to_string(&totals).expect("numbers are JSON")
+        let json = |totals: Result<String, serde_json::Error>| totals.expect("numbers are JSON");
+        info!(
+            counters = %json(serde_json::to_string(&answers)),
+            udp = %json(serde_json::to_string(&self.listeners.udp_totals())),
+            tcp = %json(serde_json::to_string(&self.listeners.tcp_totals())),
+            "{why}"
+        );
+    }
+}
+
+/// Watches what a state was read from, and the folders and files its configuration names.
+fn watch(watcher: &mut Option<Watcher>, config: &Config, files: &[PathBuf]) {
+    if let Some(watcher) = watcher {
+        let named = config.geo.networks.iter().chain(&config.geo.databases);
+        let files: Vec<PathBuf> = files.iter().chain(named).cloned().collect();
+        watcher.watch(&files, &[config.zones.clone(), config.filter_chains.clone()]);
     }
 }
 
 impl Answer for Worker {
     #[inline]
-    fn answer(&mut self, query: &[u8], peer: crate::engine::Peer, out: &mut [u8]) -> crate::engine::Reply {
+    fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
         Worker::answer(self, query, peer, out)
     }
 }
@@ -208,15 +239,13 @@ fn log_loaded(loaded: &Loaded) {
     );
 }
 
-fn watch_files(events: &Sender<Event>) -> anyhow::Result<Option<Watcher>> {
+fn watch_files(events: &Sender<Event>) -> Option<Watcher> {
     let events = events.clone();
     let watcher = Watcher::new(move || {
         // The receiver is gone only when the process is stopping.
         let _ = events.send(Event::FilesChanged);
     });
-    Ok(watcher
-        .inspect_err(|error| warn!("changed files will not be noticed, send SIGHUP instead: {error}"))
-        .ok())
+    watcher.inspect_err(|error| warn!("changed files will not be noticed, send SIGHUP instead: {error}")).ok()
 }
 
 fn watch_signals(events: Sender<Event>) -> anyhow::Result<()> {

@@ -5,17 +5,22 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use serde::Serialize;
-
-/// One number, written by one worker.
-#[derive(Default)]
+/// A number that one thread raises and any may read.
+#[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Adds one. Only the owning worker may call it.
+    /// Adds one. Only the counter's one writer may call it.
     #[inline]
     pub fn add(&self) {
-        self.0.store(self.0.load(Relaxed) + 1, Relaxed);
+        self.add_many(1);
+    }
+
+    /// Adds a number. Only the counter's one writer may call it: then a load and a store, a third of the
+    /// price of a locked addition, lose nothing.
+    #[inline]
+    pub fn add_many(&self, more: usize) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(more as u64), Relaxed);
     }
 
     /// The count so far.
@@ -24,27 +29,34 @@ impl Counter {
     }
 }
 
+/// Counters of one thread, and their sums over all threads.
 macro_rules! counters {
-    ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {
-        /// The counters of one worker. The alignment keeps two workers off one cache line.
-        #[derive(Default)]
+    ($(#[doc = $about:literal])+ $counters:ident, $totals:ident { $($(#[doc = $doc:literal])+ $name:ident),+ $(,)? }) => {
+        $(#[doc = $about])+
+        ///
+        /// The alignment is two cache lines, which is what the prefetcher takes: threads share none.
+        #[derive(Debug, Default)]
         #[repr(align(128))]
-        pub struct Stats { $($(#[doc = $doc])+ pub $name: Counter,)+ }
+        pub struct $counters { $($(#[doc = $doc])+ pub $name: $crate::engine::stats::Counter,)+ }
 
-        /// The counters of every worker, added up.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-        pub struct Totals { $($(#[doc = $doc])+ pub $name: u64,)+ }
+        /// The same, added up over all threads.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+        pub struct $totals { $($(#[doc = $doc])+ pub $name: u64,)+ }
 
-        impl Totals {
-            /// Adds a worker's counters.
-            pub fn add(&mut self, stats: &Stats) {
-                $(self.$name += stats.$name.get();)+
+        impl $totals {
+            /// Adds one thread's counters.
+            pub fn add(&mut self, counters: &$counters) {
+                $(self.$name += counters.$name.get();)+
             }
         }
     };
 }
 
+pub(crate) use counters;
+
 counters! {
+    /// What a worker counts.
+    Stats, Totals {
     /// Packets over UDP.
     udp,
     /// Messages over TCP.
@@ -87,4 +99,5 @@ counters! {
     rung_partly_drained,
     /// Answers from the rung of last resort: drained.
     rung_drained,
+    }
 }

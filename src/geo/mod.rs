@@ -33,6 +33,7 @@ mod special;
 pub mod table;
 pub mod text;
 pub mod world;
+pub mod written;
 
 pub use catalogue::Facts;
 pub use distance::distance_km;

@@ -23,7 +23,8 @@ use ipnet::IpNet;
 
 use super::catalogue::{Catalogue, Facts, Family, Folded};
 use super::ranges::{Address, Ranges};
-use super::{Coordinates, Country, Location, Subdivision, countries, embedded};
+use super::written::{assigned, read_coordinates};
+use super::{Country, Location, Subdivision, countries, embedded};
 use crate::files::{At, Document, Fields, Problem, Severity};
 
 /// The file's entries.
@@ -150,17 +151,9 @@ fn read_facts(fields: &mut Fields) -> Facts {
     let written = |name| there.contains(&name);
     let country = fields.parsed::<Country>("country");
     let subdivision = fields.parsed::<Subdivision>("subdivision");
-    let latitude = fields.float_in("latitude", -90.0, 90.0);
-    let longitude = fields.float_in("longitude", -180.0, 180.0);
+    let coordinates = read_coordinates(fields);
     let asn = fields.integer_in("asn", 1, i64::from(u32::MAX));
-    if let Some(country) = country.as_ref().filter(|country| !countries::is_known(country.value)) {
-        fields.error("country", country.line, format!("{} is not assigned in ISO 3166-1", country.value));
-    }
-    if written("latitude") != written("longitude") {
-        let (there, missing) =
-            if written("latitude") { ("latitude", "longitude") } else { ("longitude", "latitude") };
-        fields.error(there, fields.line, format!("stands alone; write {missing} too, or neither"));
-    }
+    let country = country.and_then(|country| assigned(fields, "country", country));
     if !written("country") {
         for name in ["subdivision", "latitude", "longitude"] {
             if written(name) {
@@ -172,10 +165,10 @@ fn read_facts(fields: &mut Fields) -> Facts {
         }
     }
     let location = country.map(|country| Location {
-        country: country.value,
-        continent: countries::continent(country.value),
+        country,
+        continent: countries::continent(country),
         subdivision: subdivision.map(|subdivision| subdivision.value),
-        coordinates: Coordinates::new(latitude.map(|at| at.value), longitude.map(|at| at.value)),
+        coordinates,
     });
     Facts { location, asn: asn.map(|asn| asn.value as u32) }
 }
@@ -216,16 +209,16 @@ mod tests {
                 "networks.toml:2: error: network 10.20.0.1/16: prefixes: `10.20.0.1/16` has bits set behind its length; write 10.20.0.0/16",
                 "networks.toml:2: error: network 10.20.0.1/16: prefixes: `10.20.0.0` has no length; write 10.20.0.0/32",
                 "networks.toml:2: error: network 10.20.0.1/16: prefixes: `dublin` is no prefix; write one such as 192.0.2.0/24 or 2001:db8::/32",
-                "networks.toml:3: error: network 10.20.0.1/16: country: UK is not assigned in ISO 3166-1",
+                "networks.toml:3: error: network 10.20.0.1/16: country: `UK` is no assigned ISO 3166-1 code of two letters",
                 "networks.toml:4: error: network 10.20.0.1/16: latitude: 95 is out of range; write -90 to 90",
                 "networks.toml:5: error: network 10.20.0.1/16: longitud: unknown field; did you mean `longitude`?",
                 "networks.toml:6: error: network 2001:db8::/32: gives nothing; write country, asn, or both",
                 "networks.toml:7: error: network 2001:db8::/32: prefixes: 2001:db8::/32 is already in line 2; keep one",
                 "networks.toml:8: error: network: prefixes: missing; write at least one, such as [\"192.0.2.0/24\"]",
                 "networks.toml:9: error: network: country: `IRL` is no ISO 3166-1 code of two letters",
-                "networks.toml:10: error: network 192.0.2.0/25: longitude: stands alone; write latitude too, or neither",
                 "networks.toml:10: error: network 192.0.2.0/25: longitude: needs a country; write country too",
                 "networks.toml:11: warning: network 192.0.2.0/25: prefixes: 192.0.2.0/25 is longer than /24: resolvers send no more of a client's address, so it only matches them",
+                "networks.toml:12: error: network 192.0.2.0/25: longitude: stands alone; write latitude too, or neither",
                 "networks.toml:13: error: network 192.0.2.0/25: asn: 0 is out of range; write 1 to 4294967295",
             ],
         );

@@ -1,24 +1,8 @@
 //! What the listeners count. Each counter has one writer, so counting needs no locked instruction.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A number that one thread raises and any may read.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// The number so far.
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-
-    /// Only ever called by the counter's one writer: a load and a store, a third of the price of a
-    /// locked addition, lose nothing then.
-    pub(super) fn add(&self, more: usize) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(more as u64), Relaxed);
-    }
-}
+use crate::engine::stats::counters;
 
 /// The counters of all listeners.
 #[derive(Clone, Debug, Default)]
@@ -30,50 +14,59 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// One UDP counter, over all threads.
-    pub fn udp_total(&self, counter: impl Fn(&UdpCounters) -> &Count) -> u64 {
-        self.udp.iter().map(|thread| counter(thread).get()).sum()
+    /// The UDP threads' counters, added up.
+    pub fn udp_totals(&self) -> UdpTotals {
+        let mut totals = UdpTotals::default();
+        self.udp.iter().for_each(|thread| totals.add(thread));
+        totals
+    }
+
+    /// The TCP thread's counters.
+    pub fn tcp_totals(&self) -> TcpTotals {
+        let mut totals = TcpTotals::default();
+        totals.add(&self.tcp);
+        totals
     }
 }
 
-/// Aligned to two cache lines, which is what the prefetcher fetches: threads do not share them.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct UdpCounters {
+counters! {
+    /// What a UDP thread counts.
+    UdpCounters, UdpTotals {
     /// Datagrams taken from the kernel, those too long included.
-    pub received: Count,
+    received,
     /// Answers the kernel took.
-    pub sent: Count,
+    sent,
     /// Answers the kernel refused.
-    pub send_errors: Count,
+    send_errors,
     /// Receive calls that failed.
-    pub receive_errors: Count,
+    receive_errors,
     /// Datagrams longer than our buffer, dropped unread.
-    pub too_long: Count,
+    too_long,
     /// Times the answering code panicked; the batch it happened in was lost.
-    pub panics: Count,
+    panics,
+    }
 }
 
-/// What the TCP thread counts.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct TcpCounters {
+counters! {
+    /// What the TCP thread counts.
+    TcpCounters, TcpTotals {
     /// Connections accepted.
-    pub accepted: Count,
+    accepted,
     /// Accept calls that failed.
-    pub accept_errors: Count,
+    accept_errors,
     /// Connections that gave way to newer ones because a limit was reached.
-    pub displaced: Count,
+    displaced,
     /// Connections closed because no whole query came in time.
-    pub timed_out: Count,
+    timed_out,
     /// Connections cut off because the client did not read its answers in time.
-    pub cut_off: Count,
+    cut_off,
     /// Connections closed because of a frame too short to be a query.
-    pub malformed: Count,
+    malformed,
     /// Queries read.
-    pub received: Count,
+    received,
     /// Answers made ready to send.
-    pub answered: Count,
+    answered,
     /// Times the answering code panicked; its connection was closed.
-    pub panics: Count,
+    panics,
+    }
 }

@@ -30,7 +30,7 @@ use socket2::Socket;
 use tokio::sync::watch;
 
 pub use config::*;
-pub use counters::{Count, Counters, TcpCounters, UdpCounters};
+pub use counters::{Counters, TcpCounters, TcpTotals, UdpCounters, UdpTotals};
 
 use crate::engine::{Peer, Reply, Transport};
 

@@ -123,7 +123,7 @@ async fn accept<A: Answer, M: Fn() -> A + 'static>(
         };
         match accepted {
             Ok((stream, address)) => {
-                desk.counters.accepted.add(1);
+                desk.counters.accepted.add();
                 connections.spawn_local(attend(desk.clone(), stream, address, stop.clone()));
             }
             // The client thought better of it while it waited to be accepted.
@@ -131,9 +131,9 @@ async fn accept<A: Answer, M: Fn() -> A + 'static>(
             // Out of descriptors or memory: the next try would fail at once, and so on for ever. One of
             // ours makes room.
             Err(_) => {
-                desk.counters.accept_errors.add(1);
+                desk.counters.accept_errors.add();
                 if desk.crowd.borrow_mut().displace().is_some() {
-                    desk.counters.displaced.add(1);
+                    desk.counters.displaced.add();
                 }
                 sleep(REST).await;
             }
@@ -155,7 +155,7 @@ async fn attend<A: Answer, M: Fn() -> A>(
     let (token, gone) = oneshot::channel();
     let (turn, displaced) = desk.crowd.borrow_mut().join(address.ip(), token);
     if displaced.is_some() {
-        desk.counters.displaced.add(1);
+        desk.counters.displaced.add();
     }
     // Whoever has been displaced learns it by its token being dropped.
     drop(displaced);
@@ -167,10 +167,10 @@ async fn attend<A: Answer, M: Fn() -> A>(
     };
     match end {
         End::Closed | End::Displaced => {}
-        End::TimedOut => desk.counters.timed_out.add(1),
-        End::Malformed => desk.counters.malformed.add(1),
+        End::TimedOut => desk.counters.timed_out.add(),
+        End::Malformed => desk.counters.malformed.add(),
         End::CutOff => {
-            desk.counters.cut_off.add(1);
+            desk.counters.cut_off.add();
             // A reset: the kernel need not keep for minutes what nobody reads.
             let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
@@ -247,16 +247,16 @@ impl<A: Answer, M: Fn() -> A> Seat<'_, A, M> {
     /// Answers one query. False if that made the worker panic, who is replaced.
     fn answer(&self, query: &[u8], answers: &mut Vec<u8>) -> bool {
         let (worker, out) = (&mut *self.desk.worker.borrow_mut(), &mut *self.desk.out.borrow_mut());
-        self.desk.counters.received.add(1);
+        self.desk.counters.received.add();
         match catch_unwind(AssertUnwindSafe(|| worker.answer(query, self.peer, out))) {
             Ok(Reply::Send(length)) => {
                 frames::push(&out[..length.min(frames::MESSAGE_BYTES_MAX)], answers);
-                self.desk.counters.answered.add(1);
+                self.desk.counters.answered.add();
                 true
             }
             Ok(Reply::Drop) => true,
             Err(_) => {
-                self.desk.counters.panics.add(1);
+                self.desk.counters.panics.add();
                 *worker = (self.desk.make_worker)();
                 false
             }

@@ -106,7 +106,7 @@ impl Thread {
             }))
             .is_err()
             {
-                counters.panics.add(1);
+                counters.panics.add();
             }
         })?;
         Ok(Thread { socket, stop, handle })
@@ -138,10 +138,10 @@ fn serve(
     let descriptor = socket.as_raw_fd();
     while !stop.load(Relaxed) {
         match batch.receive(descriptor) {
-            Ok(received) => counters.received.add(received),
+            Ok(received) => counters.received.add_many(received),
             Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => continue,
             Err(_) => {
-                counters.receive_errors.add(1);
+                counters.receive_errors.add();
                 thread::sleep(REST);
                 continue;
             }
@@ -153,11 +153,11 @@ fn serve(
             }
         });
         let sent = batch.send(descriptor);
-        counters.sent.add(sent.sent);
+        counters.sent.add_many(sent.sent);
         // Seldom or never: the lines of these stay out of the cache.
         if too_long + sent.refused > 0 {
-            counters.too_long.add(too_long);
-            counters.send_errors.add(sent.refused);
+            counters.too_long.add_many(too_long);
+            counters.send_errors.add_many(sent.refused);
         }
     }
 }

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
-use super::meta::{MetaSpec, check_country};
+use super::meta::MetaSpec;
 use crate::chain::{OptionValue, Options};
-use crate::config::read_coordinates;
 use crate::files::{At, Document, Fields, Problem};
 use crate::geo::Country;
+use crate::geo::written::{assigned, read_coordinates};
 use crate::wire::Name;
 
 /// TTL of a steered record when none is written, in seconds: short, because what is steered moves.
@@ -199,7 +199,7 @@ fn read_pop(file: &Path, name: &At<String>, mut fields: Fields) -> Pop {
     fields.object = format!("pop {}", name.value);
     fields.require(&["country"]);
     let country = fields.parsed::<Country>("country");
-    let country = country.and_then(|country| check_country(&fields, "country", country));
+    let country = country.and_then(|country| assigned(&fields, "country", country));
     let coordinates = read_coordinates(&mut fields);
     fields.text("city");
     fields.finish();

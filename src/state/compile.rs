@@ -363,7 +363,8 @@ impl Compiler<'_> {
         }
         for (index, answer) in written.iter().enumerate() {
             if !is_pool && answer.weight.is_some() {
-                let message = "is the share of a stack in its pool; for weighted filters write meta = { weight = ... }";
+                let message =
+                    "is the share of a stack in its pool; for weighted filters write meta = { weight = ... }";
                 self.answer_error(owner, answer, "weight", message.into());
             }
             let Some(pop) = &answer.pop else { continue };

@@ -7,9 +7,9 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use crate::chain::{LiveMeta, Meta, Up};
-use crate::config::read_coordinates;
 use crate::files::{At, Fields};
-use crate::geo::{Coordinates, Country, Georegion, Subdivision, countries};
+use crate::geo::written::{assigned, read_coordinates};
+use crate::geo::{Coordinates, Country, Georegion, Subdivision};
 
 /// Networks an answer may name (NS1: `ip_prefixes`, at most 1000).
 const IP_PREFIXES_MAX: usize = 1000;
@@ -133,19 +133,9 @@ impl MetaSpec {
     }
 }
 
-/// A country code that is assigned.
-pub fn check_country(fields: &Fields, name: &str, country: At<Country>) -> Option<Country> {
-    if !countries::is_known(country.value) {
-        let message = format!("`{}` is no assigned ISO 3166-1 code of two letters", country.value);
-        fields.error(name, country.line, message);
-        return None;
-    }
-    Some(country.value)
-}
-
 fn read_countries(fields: &mut Fields) -> Option<Vec<Country>> {
     let countries = fields.parsed_list::<Country>("country");
-    let known = countries.into_iter().filter_map(|country| check_country(fields, "country", country));
+    let known = countries.into_iter().filter_map(|country| assigned(fields, "country", country));
     some_if_any(known.collect())
 }
 
@@ -168,7 +158,7 @@ fn read_subdivisions(fields: &mut Fields) -> Option<Vec<(Country, Subdivision)>>
     for (country, codes) in map.into_values() {
         let parsed: Result<Country, String> = country.value.parse();
         let country = match parsed {
-            Ok(code) => check_country(fields, "subdivisions", At { value: code, line: country.line }),
+            Ok(code) => assigned(fields, "subdivisions", At { value: code, line: country.line }),
             Err(error) => {
                 fields.error("subdivisions", country.line, error);
                 None

@@ -1,47 +1,19 @@
 #![doc = include_str!("cost.md")]
 
 use super::ascending;
-use crate::chain::{Answers, Ask, Compiled, Effect, Filter, Kind, LiveMeta, Picks, Spec, SpecError, options};
+use super::ranking::{self, Ranked};
+use crate::chain::{Compiled, Effect, Kind, Spec, SpecError};
 
 /// The filter's line in the table.
 pub const KIND: Kind = Kind { name: "cost", effect: Effect::Sort, manual: include_str!("cost.md"), compile };
 
-struct Cost {
-    eliminate: bool,
-}
-
 fn compile(spec: &Spec) -> Result<Compiled, SpecError> {
-    options::refuse_unknown(spec.options, &["eliminate"])?;
-    Ok(Cost { eliminate: options::flag(spec.options, "eliminate", false)? }.into())
-}
-
-impl Filter for Cost {
-    #[inline]
-    fn apply(&self, _: &Ask, answers: &Answers, picks: &mut Picks) {
-        let key = |answer: usize| key(&answers.live[answer]);
-        if self.eliminate {
-            picks.keep_least(key);
-        } else {
-            picks.sort_by_key(key);
-        }
-    }
-
-    fn is_settled(&self, _: &Answers) -> bool {
-        true
-    }
-
-    fn remark(&self, _: &Ask, answers: &Answers, answer: usize) -> Option<String> {
-        Some(match answers.live[answer].cost {
-            Some(cost) => format!("cost {cost}"),
-            None => "no cost: last".to_string(),
-        })
-    }
-}
-
-/// A cost counts to 24 bits of precision: integers up to 16,777,216 are all different.
-#[inline]
-fn key(live: &LiveMeta) -> u32 {
-    live.cost.map_or(u32::MAX, ascending)
+    let by = Ranked {
+        name: KIND.name,
+        key: |live| live.cost.map_or(u32::MAX, ascending),
+        word: |live| live.cost.map(|number| number.to_string()),
+    };
+    ranking::compile(spec, by)
 }
 
 #[cfg(test)]

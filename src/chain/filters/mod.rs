@@ -5,6 +5,7 @@
 //! up.rs       KIND (its line in the table), compile, the filter, its tests as scenarios
 //! placing.rs  what the geographic filters share: answers as targets of a question, the client placed
 //! fencing.rs  what the fences share
+//! ranking.rs  what priority and cost share
 //! sticking.rs what the sticky filters share
 //! ```
 //!
@@ -25,6 +26,7 @@ pub mod netfence_asn;
 pub mod netfence_prefix;
 mod placing;
 pub mod priority;
+mod ranking;
 #[cfg(test)]
 mod scenario;
 pub mod select_first_n;

@@ -1,46 +1,19 @@
 #![doc = include_str!("priority.md")]
 
-use crate::chain::{Answers, Ask, Compiled, Effect, Filter, Kind, LiveMeta, Picks, Spec, SpecError, options};
+use super::ranking::{self, Ranked};
+use crate::chain::{Compiled, Effect, Kind, Spec, SpecError};
 
 /// The filter's line in the table.
 pub const KIND: Kind =
     Kind { name: "priority", effect: Effect::Sort, manual: include_str!("priority.md"), compile };
 
-struct Priority {
-    eliminate: bool,
-}
-
 fn compile(spec: &Spec) -> Result<Compiled, SpecError> {
-    options::refuse_unknown(spec.options, &["eliminate"])?;
-    Ok(Priority { eliminate: options::flag(spec.options, "eliminate", false)? }.into())
-}
-
-impl Filter for Priority {
-    #[inline]
-    fn apply(&self, _: &Ask, answers: &Answers, picks: &mut Picks) {
-        let key = |answer: usize| key(&answers.live[answer]);
-        if self.eliminate {
-            picks.keep_least(key);
-        } else {
-            picks.sort_by_key(key);
-        }
-    }
-
-    fn is_settled(&self, _: &Answers) -> bool {
-        true
-    }
-
-    fn remark(&self, _: &Ask, answers: &Answers, answer: usize) -> Option<String> {
-        Some(match answers.live[answer].priority {
-            Some(priority) => format!("priority {priority}"),
-            None => "no priority: last".to_string(),
-        })
-    }
-}
-
-#[inline]
-fn key(live: &LiveMeta) -> u32 {
-    live.priority.unwrap_or(u32::MAX)
+    let by = Ranked {
+        name: KIND.name,
+        key: |live| live.priority.unwrap_or(u32::MAX),
+        word: |live| live.priority.map(|number| number.to_string()),
+    };
+    ranking::compile(spec, by)
 }
 
 #[cfg(test)]
