@@ -21,7 +21,7 @@ const ARROWS: [(&str, &str); 10] = [
 ];
 
 /// Where a packet is answered: nothing here may stop the server.
-const QUERY_PATH: [&str; 17] = [
+const QUERY_PATH: [&str; 21] = [
     "wire/edns.rs",
     "wire/query.rs",
     "wire/writer.rs",
@@ -35,6 +35,10 @@ const QUERY_PATH: [&str; 17] = [
     "chain/filters/select_first_region.rs",
     "chain/filters/priority.rs",
     "chain/filters/cost.rs",
+    "chain/filters/placing.rs",
+    "chain/filters/fencing.rs",
+    "chain/filters/ranking.rs",
+    "chain/filters/sticking.rs",
     "chain/filters/sticky.rs",
     "chain/filters/weighted_sticky.rs",
     "engine/worker.rs",
@@ -196,7 +200,7 @@ fn a_filter_is_a_file_a_line_and_a_manual() {
     };
     let names: BTreeSet<String> = KINDS.iter().map(|kind| kind.name.to_string()).collect();
     assert_eq!(with("md"), names, "a manual each");
-    let shared = ["mod", "placing", "fencing", "sticking", "scenario"].map(String::from);
+    let shared = ["mod", "placing", "fencing", "ranking", "sticking", "scenario"].map(String::from);
     assert_eq!(with("rs"), names.iter().cloned().chain(shared).collect(), "a file each");
     for kind in KINDS {
         let code = fs::read_to_string(folder.join(format!("{}.rs", kind.name))).unwrap();
