@@ -11,8 +11,11 @@
 //! places, whose outcomes are few. They run when the live table is built; a query looks its outcome up.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
+use super::filters::place;
 use super::{Answers, Ask, Chain, Filter, Picks};
+use crate::geo::Table;
 
 /// Outcomes up to which a chain is settled for each. Each costs a run of the chain, about 0.1 us, whenever
 /// a live value changes, and a byte or two: a country has some hundreds of outcomes, cities can have more.
@@ -38,8 +41,10 @@ struct List {
 }
 
 struct Placed {
-    /// The step whose question it is.
-    step: usize,
+    /// The question.
+    table: Arc<Table>,
+    /// Whether it asks where the client is, rather than what its address is.
+    by_place: bool,
     /// How many steps are done with it.
     steps: usize,
     /// The list of a client of unknown place, then that of each outcome.
@@ -63,9 +68,14 @@ impl Settled {
         settled.steps = run(0, &mut picks);
         settled.list = settled.keep(&picks);
         let filter = chain.steps.get(settled.steps).map(|(_, filter)| filter);
-        let placing = filter.and_then(|filter| Some((filter, filter.placing()?.table.as_deref()?)));
-        if let Some((filter, table)) = placing.filter(|(_, table)| table.outcomes() <= OUTCOMES_MAX) {
-            let mut placed = Placed { step: settled.steps, steps: 0, lists: Vec::new() };
+        let question = filter.and_then(|filter| {
+            let placing = filter.placing()?;
+            Some((filter, placing.table.clone()?, placing.by_place))
+        });
+        if let Some((filter, table, by_place)) =
+            question.filter(|(_, table, _)| table.outcomes() <= OUTCOMES_MAX)
+        {
+            let mut placed = Placed { table: table.clone(), by_place, steps: 0, lists: Vec::new() };
             for outcome in std::iter::once(None).chain((0..table.outcomes()).map(Some)) {
                 picks.start(settled.of(settled.list));
                 picks.set_bypassed(settled.list.bypassed);
@@ -80,15 +90,13 @@ impl Settled {
 
     /// Starts a query's run: what is settled is done, and the chain goes on from the step given back.
     #[inline(always)]
-    pub fn start(&self, chain: &Chain, ask: &Ask, picks: &mut Picks) -> usize {
+    pub fn start(&self, ask: &Ask, picks: &mut Picks) -> usize {
         picks.start(&[]);
         let (list, steps) = match &self.placed {
             None => (self.list, self.steps),
             Some(placed) => {
-                let outcome = match chain.steps[placed.step].1.placing() {
-                    Some(placing) => placing.outcome(ask, picks).map_or(0, |outcome| outcome as usize + 1),
-                    None => 0,
-                };
+                let outcome = place(&placed.table, placed.by_place, ask, picks);
+                let outcome = outcome.map_or(0, |outcome| outcome as usize + 1);
                 (placed.lists[outcome], placed.steps)
             }
         };

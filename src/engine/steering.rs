@@ -349,7 +349,7 @@ pub fn steer<T: Tracer>(
             if T::SEES_ALL {
                 scratch.picks.start(&step.candidates);
             } else {
-                first = step.settled.start(&steering.chain, &ask, &mut scratch.picks);
+                first = step.settled.start(&ask, &mut scratch.picks);
             }
             break;
         }

@@ -36,7 +36,6 @@ struct Context<'q> {
     qtype: u16,
     edns: Option<&'q Edns>,
     peer: IpAddr,
-    random: u64,
     /// The narrowest scope anything on the way has named, in bits.
     scope: u8,
 }
@@ -97,18 +96,17 @@ impl Worker {
         let nsid = if edns.is_some_and(|edns| edns.nsid) { &identity.id[..] } else { &[] };
         let opt_octets = edns.map_or(0, |edns| Writer::opt_octets(edns, nsid));
         let mut writer = Writer::new(query, parsed.question_end, out, limit(edns), opt_octets, &self.qname);
-        let mut context = Context {
-            qtype: parsed.qtype,
-            edns,
-            peer: peer.address.ip(),
-            random: self.random.u64(..),
-            scope: 0,
-        };
+        let mut context = Context { qtype: parsed.qtype, edns, peer: peer.address.ip(), scope: 0 };
         let rcode = match (parsed.qclass, parsed.qtype) {
             // No zone transfers: the zones are in files, owned by git.
             (CLASS_IN, record_type::AXFR | record_type::IXFR) => Rcode::Refused,
             (CLASS_IN, _) => {
-                let mut answering = Answering { snapshot, stats: &self.stats, scratch: &mut self.scratch };
+                let mut answering = Answering {
+                    snapshot,
+                    stats: &self.stats,
+                    scratch: &mut self.scratch,
+                    random: &mut self.random,
+                };
                 answering.answer(&self.qname, &mut self.target, &mut context, &mut writer)
             }
             (CLASS_CH, _) => answer_identity(&self.qname, parsed.qtype, identity, &mut writer),
@@ -172,6 +170,7 @@ struct Answering<'s> {
     snapshot: &'s Snapshot,
     stats: &'s Stats,
     scratch: &'s mut Scratch,
+    random: &'s mut fastrand::Rng,
 }
 
 impl<'s> Answering<'s> {
@@ -337,12 +336,13 @@ impl<'s> Answering<'s> {
         let (steering, live) =
             (&snapshot.steerings[record.steering as usize], &snapshot.live[record.steering as usize]);
         let (client, source) = client_of(context, record.use_client_subnet);
+        let random = self.random.u64(..);
         let ask = Ask {
             client,
             source,
             resolver: context.peer,
             place: None,
-            random: context.random,
+            random,
             record_salt: record.salt,
             ignore_health: false,
         };
@@ -374,7 +374,7 @@ impl<'s> Answering<'s> {
             Rung::Drained => self.stats.rung_drained.add(),
         }
         // Another part of the random number than the filters hash; any will do.
-        let turn = if record.rotate { context.random as u32 } else { 0 };
+        let turn = if record.rotate { random as u32 } else { 0 };
         let answers = picks.as_slice().iter().map(|&answer| usize::from(answer));
         if picks.is_empty() {
             negative(node, writer);

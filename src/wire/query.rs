@@ -19,9 +19,11 @@ const LABELS_MAX: usize = NAME_OCTETS_MAX / 2;
 
 /// A query's name, ready to be looked up and pointed at. One per worker, filled per query.
 pub struct Qname {
-    /// The name in lower case, in wire form. Only the first `len` octets are of this query; eight
-    /// octets behind the longest name let whole words be read.
-    lower: [u8; NAME_OCTETS_MAX + 8],
+    /// The name in lower case, in wire form. Only the first `len` octets are of this query; the rest fills
+    /// the last word.
+    lower: [u8; NAME_OCTETS_MAX + 9],
+    /// The hash of the whole name.
+    hash: u64,
     len: u8,
     /// Where each label starts in `lower`, from the left, the root label not counted.
     labels: [u8; LABELS_MAX],
@@ -30,7 +32,7 @@ pub struct Qname {
 
 impl Default for Qname {
     fn default() -> Qname {
-        Qname { lower: [0; NAME_OCTETS_MAX + 8], len: 1, labels: [0; LABELS_MAX], label_count: 0 }
+        Qname { lower: [0; NAME_OCTETS_MAX + 9], hash: 0, len: 1, labels: [0; LABELS_MAX], label_count: 0 }
     }
 }
 
@@ -69,12 +71,23 @@ impl Qname {
             at += 1 + len;
         }
         let len = at + 1;
-        self.lower[..len].copy_from_slice(&bytes[..len]);
-        // A word at a time; what lies behind the name does not matter. Length octets are below 64, so
-        // folding case leaves them alone.
-        for word in self.lower[..len.next_multiple_of(8)].as_chunks_mut::<8>().0 {
-            *word = lowercase(u64::from_ne_bytes(*word)).to_ne_bytes();
+        // A word at a time: folded, kept, and hashed on the way. Length octets are below 64, so folding
+        // case leaves them alone.
+        let (words, rest) = bytes[..len].as_chunks::<8>();
+        let mut hash = HASH_START;
+        let mut kept = self.lower.as_chunks_mut::<8>().0.iter_mut();
+        for (word, lower) in words.iter().zip(&mut kept) {
+            let word = lowercase(u64::from_le_bytes(*word));
+            *lower = word.to_le_bytes();
+            hash = fold(hash, word);
         }
+        if let (false, Some(lower)) = (rest.is_empty(), kept.next()) {
+            let word = rest.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet));
+            let word = lowercase(word);
+            *lower = word.to_le_bytes();
+            hash = fold(hash, word);
+        }
+        self.hash = hash;
         self.len = len as u8;
         self.label_count = count as u8;
         Ok(len)
@@ -107,21 +120,16 @@ impl Qname {
     /// The hash of the suffix that starts at a label.
     #[inline]
     pub fn hash(&self, label: usize) -> u64 {
-        let (from, len) = (self.suffix_start(label), usize::from(self.len));
-        let mut hash = HASH_START;
-        // A folded multiply, as in wyhash: the high half carries what the low half loses.
-        let mut fold = |word: u64| {
-            let product = u128::from(hash ^ word) * u128::from(HASH_FACTOR);
-            hash = product as u64 ^ (product >> 64) as u64;
-        };
-        let (words, rest) = self.lower[from..len].as_chunks::<8>();
-        words.iter().for_each(|word| fold(u64::from_le_bytes(*word)));
-        // What is behind the name does not count.
-        if !rest.is_empty() {
-            let word = self.lower[len - rest.len()..].first_chunk::<8>().expect("there is room behind");
-            fold(u64::from_le_bytes(*word) & (u64::MAX >> (64 - 8 * rest.len())));
+        if label == 0 {
+            return self.hash;
         }
-        hash
+        let (from, len) = (self.suffix_start(label), usize::from(self.len));
+        let (words, rest) = self.lower[from..len].as_chunks::<8>();
+        let hash = words.iter().fold(HASH_START, |hash, word| fold(hash, u64::from_le_bytes(*word)));
+        if rest.is_empty() {
+            return hash;
+        }
+        fold(hash, rest.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)))
     }
 
     /// The suffix that starts at a label, in lower case; the root behind the last.
@@ -134,6 +142,13 @@ impl Qname {
     fn suffix_start(&self, label: usize) -> usize {
         self.labels().get(label).map_or(usize::from(self.len) - 1, |start| usize::from(*start))
     }
+}
+
+/// A step of the hash, a folded multiply as in wyhash: the high half carries what the low half loses.
+#[inline]
+fn fold(hash: u64, word: u64) -> u64 {
+    let product = u128::from(hash ^ word) * u128::from(HASH_FACTOR);
+    product as u64 ^ (product >> 64) as u64
 }
 
 /// Eight octets with ASCII capitals folded.

@@ -41,6 +41,7 @@ pub mod weighted_shuffle;
 pub mod weighted_sticky;
 
 pub use placing::Placing;
+pub(super) use placing::place;
 
 use super::{Answer, Answers, Kind, Spec};
 

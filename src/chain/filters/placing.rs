@@ -70,7 +70,7 @@ pub struct Placing {
     /// Which target each answer is. As long as indices of answers go, so that looking one up takes no check.
     pub(super) target_of: Box<[Option<u8>; MAX_ANSWERS]>,
     /// Whether it asks where the client is, rather than what its address is.
-    pub(super) by_place: bool,
+    pub(in crate::chain) by_place: bool,
 }
 
 impl Placing {
@@ -81,30 +81,11 @@ impl Placing {
         Placing { table, target_of, by_place }
     }
 
-    /// What its table says of this client, or of who stands in for it; nothing when its place is unknown.
-    ///
-    /// The scope covers the client's own lookup, a miss too. It does not cover the resolver's, since a
-    /// resolver keeps what it got for itself alone.
-    #[inline(always)]
-    pub(in crate::chain) fn outcome(&self, ask: &Ask, picks: &mut Picks) -> Option<u32> {
-        let table = self.table.as_deref()?;
-        let found = table.lookup(ask.client);
-        picks.narrow(found.prefix_len);
-        let (by, outcome) = match found.outcome {
-            Some(outcome) => (PlacedBy::Client, Some(outcome)),
-            None => stand_in(table, ask),
-        };
-        if self.by_place {
-            picks.note_placed(by);
-        }
-        outcome
-    }
-
     /// The keys of the targets for this client; nothing when its place is unknown.
     #[inline]
     pub(super) fn keys(&self, ask: &Ask, picks: &mut Picks) -> Option<&[u16]> {
-        let outcome = self.outcome(ask, picks)?;
-        self.table.as_deref().map(|table| table.keys(outcome))
+        let table = self.table.as_deref()?;
+        place(table, self.by_place, ask, picks).map(|outcome| table.keys(outcome))
     }
 
     /// Sorts the answers by their targets' keys; those without a tag come last.
@@ -118,6 +99,24 @@ impl Placing {
             });
         }
     }
+}
+
+/// What a table says of this client, or of who stands in for it; nothing when its place is unknown.
+///
+/// The scope covers the client's own lookup, a miss too. It does not cover the resolver's, since a
+/// resolver keeps what it got for itself alone.
+#[inline(always)]
+pub(in crate::chain) fn place(table: &Table, by_place: bool, ask: &Ask, picks: &mut Picks) -> Option<u32> {
+    let found = table.lookup(ask.client);
+    picks.narrow(found.prefix_len);
+    let (by, outcome) = match found.outcome {
+        Some(outcome) => (PlacedBy::Client, Some(outcome)),
+        None => stand_in(table, ask),
+    };
+    if by_place {
+        picks.note_placed(by);
+    }
+    outcome
 }
 
 /// Who stands in for a client that no source knows.
