@@ -21,7 +21,7 @@ const ARROWS: [(&str, &str); 10] = [
 ];
 
 /// Where a packet is answered: nothing here may stop the server.
-const QUERY_PATH: [&str; 17] = [
+const QUERY_PATH: [&str; 21] = [
     "wire/edns.rs",
     "wire/query.rs",
     "wire/writer.rs",
@@ -35,6 +35,10 @@ const QUERY_PATH: [&str; 17] = [
     "chain/filters/select_first_region.rs",
     "chain/filters/priority.rs",
     "chain/filters/cost.rs",
+    "chain/filters/placing.rs",
+    "chain/filters/fencing.rs",
+    "chain/filters/ranking.rs",
+    "chain/filters/sticking.rs",
     "chain/filters/sticky.rs",
     "chain/filters/weighted_sticky.rs",
     "engine/worker.rs",

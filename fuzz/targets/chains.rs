@@ -52,10 +52,8 @@ fuzz_target!(|text: &str| {
                         let question =
                             Question { name: name.clone(), qtype: qtype.into(), client, resolver, seed: 7 };
                         let explained = explain(&snapshot, &loaded.world, &question);
-                        assert!(
-                            explained.found.starts_with("ste") || explained.found.starts_with("sta"),
-                            "{explained}"
-                        );
+                        // Whatever is left of a record, its name is there.
+                        assert_eq!(explained.rcode, "NOERROR", "{explained}");
                     }
                 }
             }
