@@ -54,6 +54,7 @@ impl Qname {
 
     /// Reads the name at the front of `bytes`. The question is the first name of a message, so a
     /// compression pointer in it has nothing to point at (RFC 1035 section 4.1.4).
+    #[inline(always)]
     fn read(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
         let mut at = 0;
         let mut count = 0;
