@@ -174,57 +174,11 @@ fn answering_allocates_nothing() {
     }
     let mut totals = Totals::default();
     totals.add(&served.stats);
-    let Totals {
-        udp,
-        tcp,
-        dropped,
-        noerror,
-        nxdomain,
-        refused,
-        rejected,
-        truncated,
-        edns,
-        ecs,
-        scoped,
-        steered,
-        placed_by_resolver,
-        placed_by_default: _,
-        placed_by_nothing,
-        bypassed,
-        coins,
-        spread,
-        rung_down,
-        rung_partly_drained,
-        rung_drained,
-    } = totals;
-    // Every road was taken. There is no default place here.
-    assert_eq!(udp + tcp, sent + 1 + dropped);
-    for (number, count) in [
-        udp,
-        tcp,
-        dropped,
-        noerror,
-        nxdomain,
-        refused,
-        rejected,
-        truncated,
-        edns,
-        ecs,
-        scoped,
-        steered,
-        placed_by_resolver,
-        placed_by_nothing,
-        bypassed,
-        coins,
-        spread,
-        rung_down,
-        rung_partly_drained,
-        rung_drained,
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        assert!(count > 0, "counter {number}");
+    assert_eq!(totals.udp + totals.tcp, sent + 1 + totals.dropped);
+    // Every road was taken, but the one by a default place: there is none here.
+    let roads = serde_json::to_value(totals).unwrap();
+    for (road, count) in roads.as_object().unwrap() {
+        assert!(count.as_u64() > Some(0) || road == "placed_by_default", "{road}");
     }
 }
 
