@@ -192,8 +192,10 @@ impl Walk<'_> {
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&self.database_type)?;
-        if self.built != SystemTime::UNIX_EPOCH {
-            write!(f, " of {}", humantime::format_rfc3339_seconds(self.built))?;
+        if self.built != SystemTime::UNIX_EPOCH
+            && let Ok(built) = jiff::Timestamp::try_from(self.built)
+        {
+            write!(f, " of {built:.0}")?;
         }
         write!(f, ", {} nodes", self.nodes)
     }

@@ -12,8 +12,10 @@ pub mod chains;
 pub mod compile;
 
 pub mod meta;
+pub mod model;
 
 pub mod publisher;
+pub mod store;
 pub mod watch;
 pub mod zones;
 

@@ -1,0 +1,461 @@
+//! What is wanted beside the files: drains, splits, migrations, tokens and suspensions, as rows of a store.
+//!
+//! ```text
+//! Entry (one committed change: who, when, why, rows before and after) -> Model -> live values
+//! ```
+//!
+//! Plain data: what may become of it is decided in [`super::change`], and how it is kept in
+//! [`super::store`]. Every field here is in files on disk; a new one has a default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A moment, in UTC.
+pub type Time = jiff::Timestamp;
+
+/// Everything that is wanted, at one revision.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Model {
+    /// Which: the number of the last committed change.
+    pub revision: u64,
+    /// Drains, by identity.
+    pub drains: BTreeMap<String, Drain>,
+    /// Splits that differ from the files', by pool and PoP.
+    pub splits: BTreeMap<(String, String), Split>,
+    /// Migrations, by identity; those that have ended too, until they are compacted away.
+    pub migrations: BTreeMap<String, Migration>,
+    /// Tokens, by name.
+    pub tokens: BTreeMap<String, Token>,
+    /// Pools whose automation is suspended, by pool.
+    pub suspensions: BTreeMap<String, Suspension>,
+}
+
+/// One object of the model, as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Row {
+    /// See [`Drain`].
+    Drain(Drain),
+    /// See [`Split`].
+    Split(Split),
+    /// See [`Migration`].
+    Migration(Migration),
+    /// See [`Token`].
+    Token(Token),
+    /// See [`Suspension`].
+    Suspension(Suspension),
+}
+
+impl Row {
+    /// Where it is kept: its kind and its identity.
+    pub fn key(&self) -> String {
+        match self {
+            Row::Drain(drain) => format!("drain/{}", drain.id),
+            Row::Split(split) => format!("split/{}/{}", split.pool, split.pop),
+            Row::Migration(migration) => format!("migration/{}", migration.id),
+            Row::Token(token) => format!("token/{}", token.name),
+            Row::Suspension(suspension) => format!("suspension/{}", suspension.pool),
+        }
+    }
+}
+
+/// What one change does to one row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RowChange {
+    /// Which row: see [`Row::key`].
+    pub key: String,
+    /// As it was; none if it is new.
+    pub before: Option<Row>,
+    /// As it is; none if it is gone.
+    pub after: Option<Row>,
+}
+
+/// One committed change: a line of the audit log, and what a watcher applies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The revision it made.
+    pub revision: u64,
+    /// When.
+    pub time: Time,
+    /// Who.
+    pub actor: Actor,
+    /// What was done, in one word: `drain`, `undrain`, `split`, `migrate`, ...
+    pub action: String,
+    /// To what, in words.
+    pub object: String,
+    /// Why; empty where nobody asks for it.
+    pub reason: String,
+    /// A guard would have refused it.
+    pub forced: bool,
+    /// What it changed.
+    pub rows: Vec<RowChange>,
+}
+
+/// Who asks for a change, and from where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The token's name; `local` on the Unix socket, `health` and `rhumb` for our own automation.
+    pub name: String,
+    /// The address it came from; empty for our own.
+    pub from: String,
+}
+
+impl Model {
+    /// Applies a committed change.
+    pub fn apply(&mut self, entry: &Entry) {
+        for change in &entry.rows {
+            self.set(&change.key, change.after.clone());
+        }
+        self.revision = entry.revision;
+    }
+
+    /// The row of a key.
+    pub fn get(&self, key: &str) -> Option<Row> {
+        let (kind, id) = key.split_once('/')?;
+        match kind {
+            "drain" => self.drains.get(id).cloned().map(Row::Drain),
+            "split" => self.splits.get(&split_key(id)?).cloned().map(Row::Split),
+            "migration" => self.migrations.get(id).cloned().map(Row::Migration),
+            "token" => self.tokens.get(id).cloned().map(Row::Token),
+            "suspension" => self.suspensions.get(id).cloned().map(Row::Suspension),
+            _ => None,
+        }
+    }
+
+    /// Puts, replaces or removes a row.
+    pub fn set(&mut self, key: &str, row: Option<Row>) {
+        match row {
+            Some(Row::Drain(drain)) => drop(self.drains.insert(drain.id.clone(), drain)),
+            Some(Row::Split(split)) => {
+                drop(self.splits.insert((split.pool.clone(), split.pop.clone()), split));
+            }
+            Some(Row::Migration(migration)) => {
+                drop(self.migrations.insert(migration.id.clone(), migration));
+            }
+            Some(Row::Token(token)) => drop(self.tokens.insert(token.name.clone(), token)),
+            Some(Row::Suspension(suspension)) => {
+                drop(self.suspensions.insert(suspension.pool.clone(), suspension));
+            }
+            None => self.remove(key),
+        }
+    }
+
+    fn remove(&mut self, key: &str) {
+        let Some((kind, id)) = key.split_once('/') else { return };
+        match kind {
+            "drain" => drop(self.drains.remove(id)),
+            "split" => drop(split_key(id).and_then(|key| self.splits.remove(&key))),
+            "migration" => drop(self.migrations.remove(id)),
+            "token" => drop(self.tokens.remove(id)),
+            "suspension" => drop(self.suspensions.remove(id)),
+            _ => {}
+        }
+    }
+
+    /// Every row.
+    pub fn rows(&self) -> impl Iterator<Item = Row> {
+        let drains = self.drains.values().cloned().map(Row::Drain);
+        let splits = self.splits.values().cloned().map(Row::Split);
+        let migrations = self.migrations.values().cloned().map(Row::Migration);
+        let tokens = self.tokens.values().cloned().map(Row::Token);
+        let suspensions = self.suspensions.values().cloned().map(Row::Suspension);
+        drains.chain(splits).chain(migrations).chain(tokens).chain(suspensions)
+    }
+}
+
+fn split_key(id: &str) -> Option<(String, String)> {
+    id.split_once('/').map(|(pool, pop)| (pool.into(), pop.into()))
+}
+
+/// Which answers a drain takes out: every field that is there must match, and one must be there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// A site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pop: Option<String>,
+    /// A pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// A load balancer generation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack: Option<String>,
+    /// One answer, by its identity (`pool/PoP/stack`, `record/answer`); stands alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+}
+
+/// In words, as an operator says it: `eu-west-1`, `envoy at eu-west-1 in pool wss`.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if let Some(answer) = &self.answer {
+            return f.write_str(answer);
+        }
+        let parts = [("", &self.stack), ("at ", &self.pop), ("in pool ", &self.pool)];
+        let mut written = false;
+        for (word, part) in parts {
+            let Some(part) = part else { continue };
+            match written {
+                true => write!(f, " {word}{part}")?,
+                false if word == "in pool " => write!(f, "pool {part}")?,
+                false => f.write_str(part)?,
+            }
+            written = true;
+        }
+        Ok(())
+    }
+}
+
+/// Takes answers out for a share of the clients (DESIGN, decision 6).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Made of owner and scope, so that the same drain asked for twice is one.
+    pub id: String,
+    /// What it takes out.
+    pub scope: Scope,
+    /// Whose it is: a token's name, or `health`.
+    pub owner: String,
+    /// For how many of a hundred clients, 1 to 100.
+    pub percent: u8,
+    /// Why.
+    pub reason: String,
+    /// When it was asked for first.
+    pub created_at: Time,
+    /// From when on.
+    pub starts_at: Time,
+    /// Until when, if it ends by itself.
+    pub expires_at: Option<Time>,
+    /// How its clients come back.
+    #[serde(rename = "return", default)]
+    pub return_steps: Option<Return>,
+    /// Since when its clients are coming back; it ends with the last step.
+    #[serde(default)]
+    pub returning_since: Option<Time>,
+    /// The revision that last changed it; 0 while it is in memory alone.
+    #[serde(default)]
+    pub revision: u64,
+}
+
+/// How clients come back: this many of a hundred at a time, with a pause after each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Return {
+    /// Share of the drained clients that is back with each step, in percent, ascending; the last is 100.
+    pub steps: Vec<u8>,
+    /// Seconds between two steps.
+    pub pause_s: u64,
+}
+
+/// Weights of the stacks of a pool at a PoP, instead of the files' (DESIGN, decision 7).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Split {
+    /// The pool.
+    pub pool: String,
+    /// The site.
+    pub pop: String,
+    /// By stack; one that is not named keeps the files' weight.
+    pub weights: BTreeMap<String, f64>,
+    /// Who set it last.
+    pub owner: String,
+    /// Since when.
+    pub since: Time,
+    /// The revision that last changed it.
+    #[serde(default)]
+    pub revision: u64,
+}
+
+/// A split with planned steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Migration {
+    /// Its identity: the pool and a number.
+    pub id: String,
+    /// What is to happen.
+    pub plan: Plan,
+    /// How far it is.
+    pub state: MigrationState,
+    /// The wave it is at, from 0.
+    pub wave: usize,
+    /// The step of the wave, from 0; none before the first.
+    pub step: Option<usize>,
+    /// Since when it is at this step.
+    pub step_since: Time,
+    /// Why it is held or was rolled back; empty otherwise.
+    #[serde(default)]
+    pub why: String,
+    /// The splits of the plan's PoPs before it began, by PoP; none where the files' weights were in force.
+    pub before: BTreeMap<String, Option<Split>>,
+    /// Who started it.
+    pub owner: String,
+    /// When.
+    pub started_at: Time,
+    /// The key that makes a second start of it a repetition.
+    #[serde(default)]
+    pub idempotency_key: Option<String>,
+    /// Its steps so far, newest last.
+    #[serde(default)]
+    pub history: Vec<MigrationEvent>,
+}
+
+/// What a migration is to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The pool.
+    pub pool: String,
+    /// The stack that clients leave.
+    pub from: String,
+    /// The stack they go to.
+    pub to: String,
+    /// PoPs that go together, in the order of the waves.
+    pub waves: Vec<Vec<String>>,
+    /// Percent of the clients on the new stack at each step, ascending.
+    pub steps: Vec<u8>,
+    /// Seconds at a step before the next follows by itself; none waits for `advance`.
+    pub soak_s: Option<u64>,
+    /// What happens when something goes wrong on the new stack.
+    #[serde(default)]
+    pub guard: MigrationGuard,
+}
+
+/// What a migration does when an answer of the new stack is down or above its high watermark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MigrationGuard {
+    /// It waits for a person.
+    #[default]
+    Hold,
+    /// Every PoP of the plan goes back.
+    RollBack,
+    /// Nothing.
+    Ignore,
+}
+
+/// How far a migration is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MigrationState {
+    /// Its steps follow.
+    Running,
+    /// It stays where it is until `resume`.
+    Held,
+    /// The last step is done.
+    Done,
+    /// Every PoP is back where it was.
+    RolledBack,
+}
+
+/// One step of a migration that was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MigrationEvent {
+    /// When.
+    pub time: Time,
+    /// What, in words.
+    pub what: String,
+}
+
+impl Migration {
+    /// Whether it still steers its PoPs.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, MigrationState::Running | MigrationState::Held)
+    }
+
+    /// Its PoPs, in order.
+    pub fn pops(&self) -> impl Iterator<Item = &String> {
+        self.plan.waves.iter().flatten()
+    }
+}
+
+/// A bearer token; the secret itself is kept by its owner alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Token {
+    /// What it is called, in drains and in the audit log.
+    pub name: String,
+    /// SHA-256 of the secret, in hexadecimal. The secret has 256 random bits, so nothing slower is needed.
+    pub hash: String,
+    /// What its bearer may do.
+    pub role: Role,
+    /// The pool it is confined to, if any.
+    #[serde(default)]
+    pub pool: Option<String>,
+    /// When it was made.
+    pub created_at: Time,
+    /// Until when it is good.
+    #[serde(default)]
+    pub expires_at: Option<Time>,
+}
+
+/// What a bearer may do. Each may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Nothing else.
+    Read,
+    /// Give values to feeds.
+    Feed,
+    /// Make drains, and lift its own.
+    Drain,
+    /// All of these, splits and migrations, and lift others' drains.
+    Operate,
+    /// Everything, tokens included.
+    Admin,
+}
+
+impl Role {
+    /// Whether it includes another.
+    pub fn includes(self, other: Role) -> bool {
+        match self {
+            Role::Admin => true,
+            Role::Operate => other != Role::Admin,
+            Role::Drain | Role::Feed | Role::Read => other == self || other == Role::Read,
+        }
+    }
+}
+
+/// Automation of a pool that a person has stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suspension {
+    /// The pool.
+    pub pool: String,
+    /// Who.
+    pub owner: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Time,
+    /// Until when; none until it is lifted.
+    pub until: Option<Time>,
+}
+
+/// What a feed says of one answer, or a monitor: fast values, which have no revision.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveValues {
+    /// Whether it is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up: Option<bool>,
+    /// Load average, in the operator's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loadavg: Option<f64>,
+    /// Open connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<f64>,
+    /// Requests, in the operator's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<f64>,
+    /// Load up to which nothing is shed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low_watermark: Option<f64>,
+    /// Load from which everything is shed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high_watermark: Option<f64>,
+    /// Relative weight for weighted filters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
+    /// Preference, lowest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u32>,
+    /// Cost, lowest first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+}
