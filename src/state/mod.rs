@@ -8,14 +8,23 @@
 //! All or nothing: what cannot be compiled changes nothing, and the old state keeps serving.
 //! Deliberately absent so far: the store and the road of writes; everything comes from files.
 
+pub mod base;
 pub mod chains;
+pub mod change;
+pub mod clock;
 pub mod compile;
 
+pub mod guards;
+pub mod keeper;
+pub mod live;
 pub mod meta;
+pub mod migration;
 pub mod model;
 
+pub mod policy;
 pub mod publisher;
 pub mod store;
+pub mod view;
 pub mod watch;
 pub mod zones;
 
