@@ -118,15 +118,6 @@ impl Embedded {
         guard(|| create(medium)).map_err(|trouble| trouble.of_open(path))
     }
 
-    /// Writes what is there now to the backup beside the file, in the old one's place. The server says when.
-    ///
-    /// # Errors
-    /// The store cannot be read, or the backup cannot be written; the old one is still there then.
-    pub fn backup(&mut self) -> Result<(), StoreError> {
-        let contents = self.read()?;
-        backup::write(&self.path, &contents, Time::now())
-    }
-
     /// Does something with the open database, and lets go of it if that fails: redb refuses everything after
     /// an error, and a new start repairs.
     fn run<T>(
@@ -168,6 +159,11 @@ impl Embedded {
 /// Values are durable when `put_values` returns, as commits are: redb would keep them in memory until the next
 /// commit otherwise, and a quiet night has none.
 impl Store for Embedded {
+    fn back_up(&mut self, now: Time) -> Result<(), StoreError> {
+        let contents = self.read()?;
+        backup::write(&self.path, &contents, now)
+    }
+
     fn read(&mut self) -> Result<Contents, StoreError> {
         self.run_for_store(Access::Read, |database| tables::read(database))
     }

@@ -58,6 +58,10 @@ pub trait Store: Send {
     /// stay.
     fn compact(&mut self, before: Time, keep: usize) -> Result<(), StoreError>;
 
+    /// Copies what is there, for the day on which it is damaged. Backends that keep copies of their own need
+    /// not.
+    fn back_up(&mut self, now: Time) -> Result<(), StoreError>;
+
     /// Replaces everything, the newest time included, as one change: `rhumb state import`. The log stays, and
     /// the revision never goes back: it becomes that of the contents, or the next one if that has passed.
     /// Whoever watches has to read again.
