@@ -86,6 +86,21 @@ impl Embedded {
         Embedded::open_existing(path)
     }
 
+    /// Puts a damaged store's file aside, if it is there, and makes an empty store in its place.
+    ///
+    /// # Errors
+    /// The file cannot be renamed, or no new one can be made.
+    pub fn replace_damaged(path: &Path) -> Result<Embedded, StoreError> {
+        let aside = backup::beside(path, &format!(".damaged-{}", Time::now().as_second()));
+        match fs::rename(path, &aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let advice = advice(error.kind());
+                return Err(StoreError::Unavailable(format!("{}: {error}: {advice}", path.display())));
+            }
+            _ => Embedded::create(path).map_err(|error| StoreError::Unavailable(error.to_string())),
+        }
+    }
+
     fn open_existing(path: &Path) -> Result<Embedded, OpenError> {
         let file = path.to_path_buf();
         Embedded::open_with(path, move |access| {
