@@ -174,11 +174,6 @@ impl Embedded {
 /// Values are durable when `put_values` returns, as commits are: redb would keep them in memory until the next
 /// commit otherwise, and a quiet night has none.
 impl Store for Embedded {
-    fn back_up(&mut self, now: Time) -> Result<(), StoreError> {
-        let contents = self.read()?;
-        backup::write(&self.path, &contents, now)
-    }
-
     fn read(&mut self) -> Result<Contents, StoreError> {
         self.run_for_store(Access::Read, |database| tables::read(database))
     }
@@ -207,6 +202,11 @@ impl Store for Embedded {
             }
             Ok(())
         })
+    }
+
+    fn back_up(&mut self, now: Time) -> Result<(), StoreError> {
+        let contents = self.read()?;
+        backup::write(&self.path, &contents, now)
     }
 
     fn replace(&mut self, contents: &Contents) -> Result<(), StoreError> {
