@@ -345,6 +345,10 @@ fn places_where_no_store_can_be() {
     check("file/state.redb", "is a file, not a folder");
     std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
     check("link", "there is something already");
+    // A first start that was cut short is begun again.
+    folder.write("new.redb.new", "half of it");
+    Embedded::open(&folder.path().join("new.redb")).unwrap().commit(0, &[drains("dublin", 1)]).unwrap();
+    assert!(!folder.path().join("new.redb.new").exists());
 }
 
 #[test]

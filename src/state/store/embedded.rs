@@ -266,10 +266,18 @@ fn create_file(path: &Path) -> Result<(), Trouble> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create_new(true).mode(0o600).open(&aside).map_err(of_system)?;
     guard(|| create(FileBackend::new(file)?))?;
-    let linked = fs::hard_link(&aside, path);
-    let removed = fs::remove_file(&aside);
-    linked.and(removed).and_then(|()| File::open(folder)?.sync_all()).map_err(of_system)
+    let named = match fs::hard_link(&aside, path) {
+        Ok(()) => fs::remove_file(&aside),
+        // Some file systems have no links (FAT, shares of Windows): there, two first starts at the same moment
+        // are not told apart.
+        Err(error) if NO_LINKS.contains(&error.kind()) && !path.exists() => fs::rename(&aside, path),
+        Err(error) => fs::remove_file(&aside).and(Err(error)),
+    };
+    named.and_then(|()| File::open(folder)?.sync_all()).map_err(of_system)
 }
+
+/// What a file system says that has no links.
+const NO_LINKS: [io::ErrorKind; 2] = [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported];
 
 /// Makes trouble of a panic.
 fn guard<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
