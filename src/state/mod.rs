@@ -15,6 +15,7 @@ pub mod clock;
 pub mod compile;
 
 pub mod guards;
+pub mod handle;
 pub mod keeper;
 pub mod live;
 pub mod meta;
