@@ -47,6 +47,8 @@ pub struct Config {
     pub geo: Geo,
     /// What is logged.
     pub log: Log,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// How the server presents itself; what is not written is hidden.
@@ -78,6 +80,13 @@ pub struct Log {
     pub level: String,
     /// Seconds between two lines with the counters; 0 is off.
     pub counters_every_s: u64,
+}
+
+/// What is counted beyond what always is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics {
+    /// Each steered record by itself.
+    pub by_record: bool,
 }
 
 impl Config {
@@ -130,6 +139,7 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
             None => Geo::default(),
         },
         log: read_log(root.table("log")),
+        metrics: root.table("metrics").map(read_metrics).unwrap_or_default(),
     };
     root.finish();
     config
@@ -229,4 +239,11 @@ fn read_log(mut fields: Option<Fields>) -> Log {
         level: level.map_or_else(|| "info".into(), |level| level.value),
         counters_every_s,
     }
+}
+
+fn read_metrics(mut fields: Fields) -> Metrics {
+    fields.object = "metrics".into();
+    let by_record = fields.flag("by_record").is_some_and(|flag| flag.value);
+    fields.finish();
+    Metrics { by_record }
 }

@@ -14,6 +14,11 @@ use crate::wire::Name;
 pub struct Answer {
     /// What the operator calls it: `pool/PoP/stack`, or what the file says.
     pub name: String,
+    /// What it is counted as: `pool/PoP/stack`, whichever record gives it, or `record/answer` where it is a
+    /// record's own.
+    pub id: String,
+    /// The slot it is counted in.
+    pub slot: u32,
     /// The pool it belongs to, if any.
     pub pool: Option<String>,
     /// The site it stands at, if any.

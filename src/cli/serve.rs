@@ -6,7 +6,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -17,11 +16,12 @@ use tracing::{error, info, warn};
 use super::progress::Progress;
 use super::{print_problems, read_config};
 use crate::config::{Config, Log};
-use crate::engine::{Peer, Reply, Stats, Totals, Transport, Worker};
+use crate::engine::shares::Slots;
+use crate::engine::{AllStats, Peer, Reply, Transport, Worker};
 use crate::files::{Problem, Severity};
 use crate::listeners::{self, Answer, Counters};
 use crate::state::watch::Watcher;
-use crate::state::{Loaded, Publisher, load};
+use crate::state::{Loaded, Publisher, load_counted};
 
 /// How long files must rest before they are read: editors and `geoipupdate` write in several steps.
 const FILES_REST: Duration = Duration::from_millis(300);
@@ -44,7 +44,8 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     watch(&mut watcher, &config, std::slice::from_ref(&config.file));
     watch_signals(events)?;
     let progress = Progress::new();
-    let loaded = load(&config, 1, &|step, share| progress.report(step, share));
+    let slots = Slots::default();
+    let loaded = load_counted(&config, 1, &slots, &|step, share| progress.report(step, share));
     drop(progress);
     let loaded = match loaded {
         Ok(loaded) => loaded,
@@ -77,20 +78,17 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     }
     watch(&mut watcher, &config, &loaded.files);
     let publisher = Publisher::new(loaded.snapshot);
-    let stats = Arc::default();
+    let stats = AllStats::default();
     let running = bound.start(worker_maker(&publisher, &stats)).context("cannot start to serve")?;
     info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
     let listeners = running.counters().clone();
     let mut server =
-        Server { config, revision: 1, publisher, watcher, files: loaded.files, stats, listeners };
+        Server { config, revision: 1, publisher, watcher, files: loaded.files, slots, stats, listeners };
     server.wait(&wake);
     running.stop();
     server.log_counters("stopped");
     Ok(())
 }
-
-/// The counters of every worker.
-type AllStats = Arc<Mutex<Vec<Arc<Stats>>>>;
 
 fn worker_maker(
     publisher: &Publisher,
@@ -98,10 +96,8 @@ fn worker_maker(
 ) -> impl Fn(usize, Transport) -> Worker + Clone + Send + 'static {
     let (current, stats) = (publisher.current(), stats.clone());
     move |_, _| {
-        let counters = Arc::new(Stats::default());
-        stats.lock().expect("nobody panics while holding it").push(counters.clone());
         // Each worker starts its random numbers from another place.
-        Worker::new(current.clone(), counters, fastrand::u64(..))
+        Worker::new(current.clone(), stats.new_worker(), fastrand::u64(..))
     }
 }
 
@@ -113,6 +109,8 @@ struct Server {
     watcher: Option<Watcher>,
     /// What the state being served was read from.
     files: Vec<PathBuf>,
+    /// What the counters of answers stand for, through every reload.
+    slots: Slots,
     stats: AllStats,
     listeners: Counters,
 }
@@ -162,7 +160,7 @@ impl Server {
         };
         let config = Config::read(&self.config.file);
         let loaded = match &config {
-            Ok(config) => guarded(&mut || load(config, self.revision + 1, &|_, _| {})),
+            Ok(config) => guarded(&mut || load_counted(config, self.revision + 1, &self.slots, &|_, _| {})),
             Err(problems) => Err(problems.clone()),
         };
         match (loaded, config) {
@@ -193,13 +191,9 @@ impl Server {
     }
 
     fn log_counters(&self, why: &str) {
-        let mut answers = Totals::default();
-        for stats in self.stats.lock().expect("nobody panics while holding it").iter() {
-            answers.add(stats);
-        }
         let json = |totals: Result<String, serde_json::Error>| totals.expect("numbers are JSON");
         info!(
-            counters = %json(serde_json::to_string(&answers)),
+            counters = %json(serde_json::to_string(&self.stats.totals())),
             udp = %json(serde_json::to_string(&self.listeners.udp_totals())),
             tcp = %json(serde_json::to_string(&self.listeners.tcp_totals())),
             "{why}"

@@ -20,6 +20,7 @@ use super::zones::{ZoneText, check_zones, read_zones};
 use crate::chain::filters::KINDS;
 use crate::chain::{self, Answer, Chain, Effect, LiveMeta, MAX_ANSWERS, draw};
 use crate::config::Config;
+use crate::engine::shares::{Counted, Slots};
 use crate::engine::steering::{Family, Live, Record, Steering};
 use crate::engine::zones::{StaticRecord, StaticZone, SteeredKind};
 use crate::engine::{Identity, Snapshot, Zones};
@@ -85,8 +86,18 @@ impl Question {
 /// What is being worked on, and how far it has come, 0 to 1.
 pub type Progress<'p> = &'p dyn Fn(&str, f64);
 
-/// Reads and compiles everything the configuration names.
+/// Reads and compiles everything the configuration names, for a process that does so once.
 pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded, Vec<Problem>> {
+    load_counted(config, revision, &Slots::default(), progress)
+}
+
+/// Reads and compiles everything the configuration names; what is counted keeps the slots it has.
+pub fn load_counted(
+    config: &Config,
+    revision: u64,
+    slots: &Slots,
+    progress: Progress,
+) -> Result<Loaded, Vec<Problem>> {
     let start = Instant::now();
     let mut problems = Vec::new();
     let mut files = vec![config.file.clone()];
@@ -126,6 +137,8 @@ pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded
         chains: &chains,
         questions: &questions,
         seed: config.sticky_seed,
+        slots,
+        by_record: config.metrics.by_record,
         shared: HashMap::new(),
         steerings: Vec::new(),
         live: Vec::new(),
@@ -187,6 +200,9 @@ struct Compiler<'c> {
     chains: &'c Chains,
     questions: &'c Questions<'c>,
     seed: u64,
+    slots: &'c Slots,
+    /// Whether each record has a slot of its own.
+    by_record: bool,
     /// Steerings by what they were compiled from.
     shared: HashMap<String, Option<u32>>,
     steerings: Vec<Steering>,
@@ -214,8 +230,12 @@ impl Compiler<'_> {
             // What failed has been told; the record's mistakes do not hide those of the next.
             let Some(steering) = steering else { continue };
             let name = spec.name.to_lowercase();
-            let salt = draw::salt(self.seed, &["sticky", name.to_string().trim_end_matches('.')]);
+            let text = name.to_string();
+            let text = text.trim_end_matches('.');
+            let salt = draw::salt(self.seed, &["sticky", text]);
             records.push(Record {
+                number: self.slots.number(&name),
+                slot: self.by_record.then(|| self.slots.slot(Counted::Record(text.into()))),
                 name,
                 ttl: spec.ttl,
                 salt,
@@ -289,6 +309,8 @@ impl Compiler<'_> {
             self.tell(Severity::Error, &owner, "answer", message);
             return answered;
         }
+        let record = spec.name.to_lowercase().to_string();
+        let record = record.trim_end_matches('.');
         let mut groups: Vec<String> = Vec::new();
         for (index, answer) in written.iter().enumerate() {
             let pop_meta = match &answer.pop {
@@ -325,8 +347,11 @@ impl Compiler<'_> {
             });
             let (meta, live) = meta.into_meta();
             let pool_name = pool.map(|(name, _)| name.clone());
-            answered.answers.push(Answer {
-                name: answer_name(answer, pool_name.as_deref(), index),
+            let name = answer_name(answer, pool_name.as_deref(), index);
+            let mut compiled = Answer {
+                id: answer_id(answer, &name, pool_name.as_deref(), record),
+                slot: 0,
+                name,
                 pool: pool_name,
                 pop: answer.pop.as_ref().map(|pop| pop.value.clone()),
                 stack: answer.stack.clone(),
@@ -336,7 +361,9 @@ impl Compiler<'_> {
                 aaaa: answer.aaaa.clone(),
                 cname: answer.cname.clone(),
                 meta,
-            });
+            };
+            compiled.slot = self.slots.slot_of_answer(&compiled, record);
+            answered.answers.push(compiled);
             answered.live.push(live);
             answered.split.push(answer.weight.unwrap_or(1.0));
         }
@@ -492,6 +519,15 @@ fn answer_name(answer: &AnswerSpec, pool: Option<&str>, index: usize) -> String 
         (Some(name), _) => name.clone(),
         (None, called) if called.is_empty() => format!("answer {}", index + 1),
         (None, called) => called,
+    }
+}
+
+/// What an answer is counted as: the same whichever record gives it, where it is a pool's.
+fn answer_id(answer: &AnswerSpec, name: &str, pool: Option<&str>, record: &str) -> String {
+    match pool {
+        Some(_) if answer.pop.is_some() => called(answer, pool),
+        Some(pool) => format!("{pool}/{name}"),
+        None => format!("{record}/{name}"),
     }
 }
 
