@@ -182,7 +182,7 @@ mod tests {
 
     /// A network that is known by its record's number, so that a torn pair shows.
     fn network_of(record: u32) -> IpAddr {
-        if record % 2 == 0 {
+        if record.is_multiple_of(2) {
             IpAddr::V4(Ipv4Addr::from_bits(record << 8))
         } else {
             IpAddr::V6(Ipv6Addr::from_bits(u128::from(record) << 72))
