@@ -1,10 +1,10 @@
 //! Numbers for Prometheus, in the OpenMetrics text format.
 //!
 //! ```text
-//! Sources (counters, slots, gauges) -> Reading (everything read once) -> TABLE, a line each -> text
+//! Sources (counters, slots, gauges) -> Reading (everything read once) -> TABLE -> text
 //! ```
 //!
-//! Nothing is counted here: a scrape reads what workers and listeners count anyway. A metric is a line of
+//! Nothing is counted here: a scrape reads what workers and listeners count anyway. A metric is an entry of
 //! [`TABLE`] and a row in `docs/operations.md`. Every label has a bounded number of values: those of the
 //! code, those of the operator's files, and no more of these than there are slots.
 
@@ -125,7 +125,7 @@ pub fn render(sources: &Sources) -> String {
     text
 }
 
-/// A line of the table.
+/// An entry of the table.
 pub struct Metric {
     /// Its name, without the ending its kind adds.
     pub name: &'static str,
@@ -256,14 +256,6 @@ impl Out<'_> {
     /// Labels that tell something.
     fn info(&mut self, labels: Labels) -> fmt::Result {
         self.encoder.encode_info(&labels)
-    }
-
-    /// A value of the process, where the system tells it.
-    fn process(&mut self, reading: &Reading, value: fn(&Process) -> Option<f64>) -> fmt::Result {
-        match reading.process.as_ref().and_then(value) {
-            Some(value) => self.number(&[], value),
-            None => Ok(()),
-        }
     }
 
     /// What the library counts itself.

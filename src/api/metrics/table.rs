@@ -1,4 +1,4 @@
-//! Every metric, a line each, in the order they are written.
+//! Every metric, in the order they are written.
 
 use std::fmt;
 use std::time::UNIX_EPOCH;
@@ -6,6 +6,21 @@ use std::time::UNIX_EPOCH;
 use super::Kind::{Counter, Gauge, Histogram, Info};
 use super::{Kind, Labels, Metric, Out, Reading};
 use crate::engine::shares::{Counted, Given};
+
+/// Writes one value that has been read.
+macro_rules! number {
+    ($($field:ident).+) => { |reading, mut out| out.number(&[], reading.$($field).+) };
+}
+
+/// Writes one value of the process, where the system tells it.
+macro_rules! process {
+    ($field:ident) => {
+        |reading, mut out| match &reading.process {
+            Some(process) => out.number(&[], process.$field),
+            None => Ok(()),
+        }
+    };
+}
 
 /// Every metric there is.
 pub const TABLE: &[Metric] = &[
@@ -17,22 +32,21 @@ pub const TABLE: &[Metric] = &[
         "rhumb_dropped_queries",
         Counter,
         "Packets not answered because no answer is due.",
-        |r, mut out| out.number(&[], r.totals.dropped),
+        number!(totals.dropped),
     ),
-    metric("rhumb_truncated_answers", Counter, "Answers with TC set.", |r, mut out| {
-        out.number(&[], r.totals.truncated)
-    }),
-    metric("rhumb_edns_queries", Counter, "Queries with EDNS that were answered.", |r, mut out| {
-        out.number(&[], r.totals.edns)
-    }),
-    metric("rhumb_ecs_queries", Counter, "Queries with a client subnet that were answered.", |r, mut out| {
-        out.number(&[], r.totals.ecs)
-    }),
+    metric("rhumb_truncated_answers", Counter, "Answers with TC set.", number!(totals.truncated)),
+    metric("rhumb_edns_queries", Counter, "Queries with EDNS that were answered.", number!(totals.edns)),
+    metric(
+        "rhumb_ecs_queries",
+        Counter,
+        "Queries with a client subnet that were answered.",
+        number!(totals.ecs),
+    ),
     metric(
         "rhumb_scoped_answers",
         Counter,
         "Answers to a client subnet that looked at the client's address.",
-        |r, mut out| out.number(&[], r.totals.scoped),
+        number!(totals.scoped),
     ),
     metric(
         "rhumb_scope_bits",
@@ -40,9 +54,7 @@ pub const TABLE: &[Metric] = &[
         "Scopes that client subnets were answered with, by family.",
         scopes,
     ),
-    metric("rhumb_steered_answers", Counter, "Answers of steered records.", |r, mut out| {
-        out.number(&[], r.totals.steered)
-    }),
+    metric("rhumb_steered_answers", Counter, "Answers of steered records.", number!(totals.steered)),
     metric(
         "rhumb_answers",
         Counter,
@@ -71,79 +83,67 @@ pub const TABLE: &[Metric] = &[
         "rhumb_shed_answers",
         Counter,
         "Answers in which load shedding removed a candidate.",
-        |r, mut out| out.number(&[], r.totals.shed),
+        number!(totals.shed),
     ),
     metric(
         "rhumb_coin_answers",
         Counter,
         "Answers in which the coin of a partial drain or of a split mattered.",
-        |r, mut out| out.number(&[], r.totals.coins),
+        number!(totals.coins),
     ),
     metric(
         "rhumb_spread_answers",
         Counter,
         "Answers whose scope was narrowed to the record's spread.",
-        |r, mut out| out.number(&[], r.totals.spread),
+        number!(totals.spread),
     ),
     metric("rhumb_last_resort_answers", Counter, "Answers of last resort, by rung.", rungs),
-    metric("rhumb_udp_received", Counter, "Datagrams taken from the kernel.", |r, mut out| {
-        out.number(&[], r.udp.received)
-    }),
-    metric("rhumb_udp_sent", Counter, "Answers the kernel took.", |r, mut out| out.number(&[], r.udp.sent)),
-    metric("rhumb_udp_send_errors", Counter, "Answers the kernel refused.", |r, mut out| {
-        out.number(&[], r.udp.send_errors)
-    }),
-    metric("rhumb_udp_receive_errors", Counter, "Receive calls that failed.", |r, mut out| {
-        out.number(&[], r.udp.receive_errors)
-    }),
+    metric("rhumb_udp_received", Counter, "Datagrams taken from the kernel.", number!(udp.received)),
+    metric("rhumb_udp_sent", Counter, "Answers the kernel took.", number!(udp.sent)),
+    metric("rhumb_udp_send_errors", Counter, "Answers the kernel refused.", number!(udp.send_errors)),
+    metric("rhumb_udp_receive_errors", Counter, "Receive calls that failed.", number!(udp.receive_errors)),
     metric(
         "rhumb_udp_too_long",
         Counter,
         "Datagrams longer than the buffer, dropped unread.",
-        |r, mut out| out.number(&[], r.udp.too_long),
+        number!(udp.too_long),
     ),
-    metric("rhumb_udp_panics", Counter, "Times answering panicked over UDP.", |r, mut out| {
-        out.number(&[], r.udp.panics)
-    }),
-    metric("rhumb_tcp_accepted", Counter, "Connections accepted.", |r, mut out| {
-        out.number(&[], r.tcp.accepted)
-    }),
-    metric("rhumb_tcp_accept_errors", Counter, "Accept calls that failed.", |r, mut out| {
-        out.number(&[], r.tcp.accept_errors)
-    }),
-    metric("rhumb_tcp_displaced", Counter, "Connections that gave way to newer ones.", |r, mut out| {
-        out.number(&[], r.tcp.displaced)
-    }),
+    metric("rhumb_udp_panics", Counter, "Times answering panicked over UDP.", number!(udp.panics)),
+    metric("rhumb_tcp_accepted", Counter, "Connections accepted.", number!(tcp.accepted)),
+    metric("rhumb_tcp_accept_errors", Counter, "Accept calls that failed.", number!(tcp.accept_errors)),
+    metric(
+        "rhumb_tcp_displaced",
+        Counter,
+        "Connections that gave way to newer ones.",
+        number!(tcp.displaced),
+    ),
     metric(
         "rhumb_tcp_timed_out",
         Counter,
         "Connections closed because no whole query came in time.",
-        |r, mut out| out.number(&[], r.tcp.timed_out),
+        number!(tcp.timed_out),
     ),
     metric(
         "rhumb_tcp_cut_off",
         Counter,
         "Connections closed because the client did not read its answers.",
-        |r, mut out| out.number(&[], r.tcp.cut_off),
+        number!(tcp.cut_off),
     ),
     metric(
         "rhumb_tcp_malformed",
         Counter,
         "Connections closed because of a frame that is no query.",
-        |r, mut out| out.number(&[], r.tcp.malformed),
+        number!(tcp.malformed),
     ),
-    metric("rhumb_tcp_received", Counter, "Queries read from connections.", |r, mut out| {
-        out.number(&[], r.tcp.received)
-    }),
-    metric("rhumb_tcp_answered", Counter, "Answers made ready to send on connections.", |r, mut out| {
-        out.number(&[], r.tcp.answered)
-    }),
-    metric("rhumb_tcp_panics", Counter, "Times answering panicked over TCP.", |r, mut out| {
-        out.number(&[], r.tcp.panics)
-    }),
-    metric("rhumb_revision", Gauge, "The revision that is served.", |r, mut out| {
-        out.number(&[], r.sources.gauges.revision)
-    }),
+    metric("rhumb_tcp_received", Counter, "Queries read from connections.", number!(tcp.received)),
+    metric(
+        "rhumb_tcp_answered",
+        Counter,
+        "Answers made ready to send on connections.",
+        number!(tcp.answered),
+    ),
+    metric("rhumb_tcp_panics", Counter, "Times answering panicked over TCP.", number!(tcp.panics)),
+    metric("rhumb_revision", Gauge, "The revision that is served.", number!(sources.gauges.revision)),
     metric(
         "rhumb_published_timestamp_seconds",
         Gauge,
@@ -153,44 +153,40 @@ pub const TABLE: &[Metric] = &[
     metric("rhumb_store_commit_seconds", Histogram, "How long commits to the store took.", |r, out| {
         out.whole(&r.sources.store_latency.0)
     }),
-    metric("rhumb_drains", Gauge, "Drains in force.", |r, mut out| out.number(&[], r.sources.gauges.drains)),
-    metric("rhumb_splits", Gauge, "Splits in force.", |r, mut out| out.number(&[], r.sources.gauges.splits)),
-    metric("rhumb_feeds", Gauge, "Feeds known.", |r, mut out| out.number(&[], r.sources.gauges.feeds)),
-    metric("rhumb_stale_feeds", Gauge, "Feeds whose newest value is too old.", |r, mut out| {
-        out.number(&[], r.sources.gauges.stale_feeds)
-    }),
+    metric("rhumb_drains", Gauge, "Drains in force.", number!(sources.gauges.drains)),
+    metric("rhumb_splits", Gauge, "Splits in force.", number!(sources.gauges.splits)),
+    metric("rhumb_feeds", Gauge, "Feeds known.", number!(sources.gauges.feeds)),
+    metric(
+        "rhumb_stale_feeds",
+        Gauge,
+        "Feeds whose newest value is too old.",
+        number!(sources.gauges.stale_feeds),
+    ),
     metric(
         "rhumb_not_durable_values",
         Gauge,
         "Values served that the store does not have yet.",
-        |r, mut out| out.number(&[], r.sources.gauges.not_durable),
+        number!(sources.gauges.not_durable),
     ),
     metric("rhumb_alarms", Gauge, "Alarms raised, by kind.", alarms),
     metric("rhumb_api_requests", Counter, "Requests to the API, by method, route and status.", requests),
-    metric("process_start_time_seconds", Gauge, "When the process started, since 1970.", |r, mut out| {
-        out.process(r, |p| Some(p.start_seconds))
-    }),
-    metric("process_cpu_seconds", Counter, "Processor time of the process.", |r, mut out| {
-        out.process(r, |p| Some(p.cpu_seconds))
-    }),
-    metric("process_resident_memory_bytes", Gauge, "Memory of the process in RAM.", |r, mut out| {
-        out.process(r, |p| Some(p.resident_bytes as f64))
-    }),
+    metric(
+        "process_start_time_seconds",
+        Gauge,
+        "When the process started, since 1970.",
+        process!(start_seconds),
+    ),
+    metric("process_cpu_seconds", Counter, "Processor time of the process.", process!(cpu_seconds)),
+    metric("process_resident_memory_bytes", Gauge, "Memory of the process in RAM.", process!(resident_bytes)),
     metric(
         "process_virtual_memory_bytes",
         Gauge,
         "Memory of the process it has addresses for.",
-        |r, mut out| out.process(r, |p| Some(p.virtual_bytes as f64)),
+        process!(virtual_bytes),
     ),
-    metric("process_threads", Gauge, "Threads of the process.", |r, mut out| {
-        out.process(r, |p| Some(p.threads as f64))
-    }),
-    metric("process_open_fds", Gauge, "Open files and sockets of the process.", |r, mut out| {
-        out.process(r, |p| Some(p.open_fds as f64))
-    }),
-    metric("process_max_fds", Gauge, "How many files and sockets the process may open.", |r, mut out| {
-        out.process(r, |p| p.max_fds.map(|max| max as f64))
-    }),
+    metric("process_threads", Gauge, "Threads of the process.", process!(threads)),
+    metric("process_open_fds", Gauge, "Open files and sockets of the process.", process!(open_fds)),
+    metric("process_max_fds", Gauge, "How many files and sockets the process may open.", max_fds),
 ];
 
 /// Bounds of the buckets of scopes: the lengths that databases, spreads and coins make.
@@ -286,4 +282,11 @@ fn requests(reading: &Reading, mut out: Out) -> fmt::Result {
         out.number(&[("method", method), ("route", route), ("status", &status.to_string())], *count)?;
     }
     Ok(())
+}
+
+fn max_fds(reading: &Reading, mut out: Out) -> fmt::Result {
+    match reading.process.as_ref().and_then(|process| process.max_fds) {
+        Some(max) => out.number(&[], max),
+        None => Ok(()),
+    }
 }
