@@ -49,6 +49,8 @@ pub struct Config {
     pub state: StateConfig,
     /// What is logged.
     pub log: Log,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// Where what is not in files is kept.
@@ -90,6 +92,13 @@ pub struct Log {
     pub level: String,
     /// Seconds between two lines with the counters; 0 is off.
     pub counters_every_s: u64,
+}
+
+/// What is counted beyond what always is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics {
+    /// Each steered record by itself.
+    pub by_record: bool,
 }
 
 impl Config {
@@ -146,6 +155,7 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
             accept_backup_after: root.duration("accept_backup_after").map(|after| after.value),
         },
         log: read_log(root.table("log")),
+        metrics: root.table("metrics").map(read_metrics).unwrap_or_default(),
     };
     root.finish();
     config
@@ -259,4 +269,11 @@ fn read_log(mut fields: Option<Fields>) -> Log {
         level: level.map_or_else(|| "info".into(), |level| level.value),
         counters_every_s,
     }
+}
+
+fn read_metrics(mut fields: Fields) -> Metrics {
+    fields.object = "metrics".into();
+    let by_record = fields.flag("by_record").is_some_and(|flag| flag.value);
+    fields.finish();
+    Metrics { by_record }
 }

@@ -25,6 +25,7 @@
 //! | [`files`] | reading what the operator wrote, so that every mistake is found at once and named where it stands |
 //! | [`config`] | `rhumb.toml` |
 //! | [`state`] | zones and chains from files, compiled to a snapshot; publishing; noticing changed files |
+//! | [`api`] | what is told over HTTP: numbers for Prometheus |
 //! | [`cli`] | the commands, one file each; `cli::serve` composes the rooms |
 //!
 //! Outside of `src`: `zones/`, `filter-chains/`, `geoip/` and `rhumb.toml` are the example, and serve as they
@@ -35,7 +36,7 @@
 //! ```text
 //! listeners -> engine -> chain -> geo -> files        engine, chain -> wire
 //! config -> files, geo, listeners                     state -> config, files, engine, chain, geo, wire
-//! cli -> all, to compose
+//! api -> engine, listeners                            cli -> all, to compose
 //! ```
 //!
 //! # Who may do what
@@ -46,7 +47,7 @@
 //! | `listeners::udp` | at start | its socket | no, plain threads | at bind |
 //! | `listeners::tcp` | per connection | sockets | yes | per connection |
 //! | `geo` (load), `chain` (compile) | yes | files, `geo` only | no | yes, with problems |
-//! | `files`, `config`, `state`, `cli` | yes | yes | no | yes, with problems or an error |
+//! | `files`, `config`, `state`, `api`, `cli` | yes | yes | no | yes, with problems or an error |
 //!
 //! A problem ([`files::Problem`]) names the file, the line, the object and the field, and what to write
 //! instead. Nothing in the first row locks.
