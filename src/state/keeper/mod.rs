@@ -251,7 +251,7 @@ impl Keeper {
                 self.change(std::mem::take(&mut wishes));
             }
             match message {
-                Message::Change(wish, reply) => wishes.push((wish, reply)),
+                Message::Change(wish, reply) => wishes.push((*wish, reply)),
                 Message::Stop => ended = true,
                 other => self.take_one(other),
             }
