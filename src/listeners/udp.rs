@@ -5,8 +5,8 @@
 //!   -> thread: receive a batch -> Answer::look_ahead -> Answer::answer, one by one -> send the answers
 //! ```
 //!
-//! Nothing is shared between the threads, nothing allocates after the start, and a query costs an
-//! eighth of two system calls. Deliberately absent: io_uring (10 % dearer here), readiness polling
+//! Nothing is shared between the threads, nothing allocates after the start, and a query costs a
+//! sixteenth of two system calls. Deliberately absent: io_uring (10 % dearer here), readiness polling
 //! (a blocking receive is one call less), and any look into the packets.
 
 use std::io::{self, ErrorKind};
