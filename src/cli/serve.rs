@@ -263,6 +263,11 @@ impl Answer for Worker {
     fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
         Worker::answer(self, query, peer, out)
     }
+
+    #[inline]
+    fn look_ahead<'q>(&mut self, queries: impl Iterator<Item = &'q [u8]>) {
+        Worker::look_ahead(self, queries);
+    }
 }
 
 fn log_loaded(loaded: &Loaded) {
