@@ -3,6 +3,8 @@
 //! Paths in the file are relative to the folder it stands in. Everything has a default; the file as it
 //! comes with the project names them all.
 
+mod api;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::listeners::{
     Limit, Listen, ListenerConfig, TCP_CONNECTIONS, TCP_CONNECTIONS_PER_CLIENT, TCP_IDLE_TIMEOUT_MS,
     TCP_WRITE_TIMEOUT_MS, UDP_BATCH_DATAGRAMS, UDP_RECEIVE_BUFFER_BYTES, UDP_THREADS,
 };
+
+pub use api::{ApiConfig, BODY_BYTES_MAX, MAX_CHANGES_PER_MINUTE, Socket, Tls};
 
 /// Octets of the largest UDP response. 1232 fits the smallest IPv6 MTU without fragments (DNS flag day
 /// 2020); 512 is what every client takes (RFC 1035 section 4.2.1); 4096 is past what any path carries whole.
@@ -47,6 +51,8 @@ pub struct Config {
     pub geo: Geo,
     /// What is logged.
     pub log: Log,
+    /// The control plane.
+    pub api: ApiConfig,
 }
 
 /// How the server presents itself; what is not written is hidden.
@@ -130,6 +136,7 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
             None => Geo::default(),
         },
         log: read_log(root.table("log")),
+        api: api::read(folder, root.table("api")),
     };
     root.finish();
     config
