@@ -25,7 +25,7 @@
 //! | [`files`] | reading what the operator wrote, so that every mistake is found at once and named where it stands |
 //! | [`config`] | `rhumb.toml` |
 //! | [`state`] | zones and chains from files, compiled to a snapshot; publishing; noticing changed files |
-//! | [`api`] | the control plane over HTTP: what is wanted goes in, what is so comes out |
+//! | [`api`] | the control plane over HTTP: what is wanted goes in, what is so comes out; numbers for Prometheus |
 //! | [`cli`] | the commands, one file each; `cli::serve` composes the rooms |
 //!
 //! Outside of `src`: `zones/`, `filter-chains/`, `geoip/` and `rhumb.toml` are the example, and serve as they
@@ -36,7 +36,7 @@
 //! ```text
 //! listeners -> engine -> chain -> geo -> files        engine, chain -> wire
 //! config -> files, geo, listeners                     state -> config, files, engine, chain, geo, wire
-//! api -> state, engine, wire, files, config           cli -> all, to compose
+//! api -> state, engine, wire, files, config, listeners   cli -> all, to compose
 //! ```
 //!
 //! # Who may do what

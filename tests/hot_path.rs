@@ -173,7 +173,7 @@ fn answering_allocates_nothing() {
         }
     }
     let mut totals = Totals::default();
-    totals.add(&served.stats);
+    totals.add(&served.stats.tally);
     assert_eq!(totals.udp + totals.tcp, sent + 1 + totals.dropped);
     // Every road was taken, but the one by a default place: there is none here.
     let roads = serde_json::to_value(totals).unwrap();

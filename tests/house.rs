@@ -16,13 +16,13 @@ const ARROWS: [(&str, &str); 11] = [
     ("listeners", "engine"),
     ("config", "files geo listeners"),
     ("state", "engine chain geo wire files config"),
-    ("api", "state engine wire files config"),
+    ("api", "state engine wire files config listeners"),
     ("cli", "state engine geo wire files config listeners"),
     ("main", ""),
 ];
 
 /// Where a packet is answered: nothing here may stop the server.
-const QUERY_PATH: [&str; 21] = [
+const QUERY_PATH: [&str; 24] = [
     "wire/edns.rs",
     "wire/query.rs",
     "wire/writer.rs",
@@ -44,6 +44,9 @@ const QUERY_PATH: [&str; 21] = [
     "chain/filters/weighted_sticky.rs",
     "engine/worker.rs",
     "engine/steering.rs",
+    "engine/counting.rs",
+    "engine/queries.rs",
+    "engine/sample.rs",
 ];
 
 /// A source file: its path under `src`, and its code without comments and without its tests.

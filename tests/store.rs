@@ -18,8 +18,11 @@ use support::entries::{drain, drains, entries, entry, new_disk, open, time};
 /// A fresh store: what makes handles to it, each as good as a server of its own.
 type Handles<'a> = &'a dyn Fn() -> Box<dyn Store>;
 
+/// What a store does, in words and in a function that holds it to them.
+type Behaviour = (&'static str, fn(Handles));
+
 /// Each gets a store where nothing was ever written.
-const SUITE: [(&str, fn(Handles)); 11] = [
+const SUITE: [Behaviour; 11] = [
     ("a new store is empty", is_empty),
     ("what is committed is read by everybody", commits),
     ("a stale commit conflicts and changes nothing", conflicts),
@@ -54,6 +57,9 @@ impl Store for Shared {
     }
     fn compact(&mut self, before: Time, keep: usize) -> Result<(), StoreError> {
         self.0.lock().unwrap().compact(before, keep)
+    }
+    fn back_up(&mut self, now: Time) -> Result<(), StoreError> {
+        self.0.lock().unwrap().back_up(now)
     }
     fn replace(&mut self, contents: &Contents) -> Result<(), StoreError> {
         self.0.lock().unwrap().replace(contents)
@@ -325,6 +331,26 @@ fn a_restart_keeps_everything() {
     assert_eq!(all(&mut Embedded::open(&path).unwrap()), before);
 }
 
+/// What cannot be a store's place is said in words that help.
+#[test]
+fn places_where_no_store_can_be() {
+    let folder = Folder::new();
+    folder.write("file", "");
+    let check = |place: &str, expect: &str| {
+        let error = Embedded::open(&folder.path().join(place)).err().expect(place).to_string();
+        assert!(error.contains(place) && error.contains(expect), "{place}: {error}");
+    };
+    check("", "is a folder");
+    check("file", "it is empty");
+    check("file/state.redb", "is a file, not a folder");
+    std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
+    check("link", "there is something already");
+    // A first start that was cut short is begun again.
+    folder.write("new.redb.new", "half of it");
+    Embedded::open(&folder.path().join("new.redb")).unwrap().commit(0, &[drains("dublin", 1)]).unwrap();
+    assert!(!folder.path().join("new.redb.new").exists());
+}
+
 #[test]
 fn a_second_process_is_told() {
     let folder = Folder::new();
@@ -362,15 +388,12 @@ fn a_backup_has_everything_but_the_log() {
     let mut store = Embedded::open(&path).unwrap();
     assert!(matches!(backup::read_backup(&path), Err(StoreError::Unavailable(_))));
     store.commit(0, &[drains("dublin", 1)]).unwrap();
-    let before = Time::now();
-    store.backup().unwrap();
+    store.back_up(time(70)).unwrap();
     let first = store.read().unwrap();
-    let (contents, made_at) = backup::read_backup(&path).unwrap();
-    assert_eq!(contents, first);
-    assert!(made_at >= before && made_at <= Time::now());
+    assert_eq!(backup::read_backup(&path).unwrap(), (first.clone(), time(70)));
     store.put_values(&[("a".to_string(), Some("1".to_string()))].into(), time(7)).unwrap();
     store.commit(1, &[drains("tokyo", 2)]).unwrap();
-    store.backup().unwrap();
+    store.back_up(time(80)).unwrap();
     let second = store.read().unwrap();
     assert_eq!(backup::read_backup(&path).unwrap().0, second);
     let [newer, older] = backup::copies(&path);
@@ -387,7 +410,7 @@ fn a_backup_has_everything_but_the_log() {
     assert!(matches!(&error, StoreError::Corrupt(words) if words.contains("format 2")), "{error}");
     // A crash while the copy was written; the next one works all the same.
     fs::write(folder.path().join("state.redb.backup.new"), "{\"form").unwrap();
-    store.backup().unwrap();
+    store.back_up(time(90)).unwrap();
     assert_eq!(backup::read_backup(&path).unwrap().0, second);
 
     // The file is gone: that is no first start, whichever copy is left.

@@ -5,6 +5,7 @@
 //!     -> auth: who asks, and may they -> take: body, query, If-Match -> a resource, one file each
 //!     -> write -> State::change -> Changed           reads: View -> bodies
 //!     -> problem: whatever was wrong, as RFC 9457
+//! counters of the workers and listeners, gauges of the state -> metrics::render -> OpenMetrics text
 //! ```
 //!
 //! It decides nothing: what may become of a wish is [`crate::state::change`]'s, and a read shows one
@@ -17,6 +18,7 @@
 
 pub mod auth;
 pub mod bodies;
+pub mod metrics;
 pub mod problem;
 pub mod routes;
 pub mod server;
@@ -40,7 +42,7 @@ mod tls;
 mod tokens;
 mod write;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -80,9 +82,8 @@ pub struct Hooks {
     pub reload: Box<dyn Fn() -> Result<(), Vec<Problem>> + Send + Sync>,
     /// Sets the level of the log; what is wrong with it.
     pub set_log_level: Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
-    /// Counts a request: its method, the path of its route (`none` where there is none), the status of the
-    /// response, and how long it took.
-    pub served: Box<dyn Fn(&str, &str, u16, Duration) + Send + Sync>,
+    /// Counts a request: its method, the path of its route where there is one, and the status of the response.
+    pub served: Box<dyn Fn(&str, Option<&str>, u16) + Send + Sync>,
     /// The wall clock.
     pub clock: Box<dyn Fn() -> Time + Send + Sync>,
 }
@@ -97,7 +98,7 @@ impl Default for Hooks {
             impact: Box::new(|_, _| None),
             reload: Box::new(|| Ok(())),
             set_log_level: Box::new(|_| Ok(())),
-            served: Box::new(|_, _, _, _| {}),
+            served: Box::new(|_, _, _| {}),
             clock: Box::new(Time::now),
         }
     }

@@ -46,12 +46,10 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem
 /// Shows the counters, in the text format of Prometheus.
 #[utoipa::path(
     get, path = "/metrics", tag = "node",
-    responses((status = 200, description = "The counters.", body = String, content_type = "text/plain")),
+    responses((status = 200, description = "The counters.", body = String, content_type = "application/openmetrics-text")),
 )]
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
-    // What OpenMetrics asks for; Prometheus falls back to its own format where it does not know it.
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], (app.hooks.metrics)()).into_response()
+    ([(CONTENT_TYPE, super::metrics::CONTENT_TYPE)], (app.hooks.metrics)()).into_response()
 }
 
 /// Shows how often each answer was given lately.

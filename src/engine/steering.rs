@@ -35,6 +35,10 @@ pub struct Record {
     pub use_client_subnet: bool,
     /// What it answers with; its place in [`super::Snapshot::steerings`] and in the live table.
     pub steering: u32,
+    /// The number of its name in [`super::shares::Slots`].
+    pub number: u32,
+    /// Its slot there, where records are counted.
+    pub slot: Option<u32>,
 }
 
 /// What is answered, whoever's name it stands under.
@@ -43,6 +47,8 @@ pub struct Steering {
     pub answers: Vec<Answer>,
     /// The answers' addresses as record data.
     pub addresses: Addresses,
+    /// The answers' slots, side by side, so that counting does not fetch the answers.
+    pub slots: Vec<u32>,
     /// The chain.
     pub chain: Chain,
     /// Share of the undrained answers that must be up for health to count, 0 to 1.
@@ -101,7 +107,8 @@ impl Steering {
             aaaa: answers.iter().map(|answer| answer.aaaa.iter().map(|ip| ip.octets()).collect()).collect(),
         };
         let is_cname = answers.iter().any(|answer| answer.cname.is_some());
-        Steering { answers, addresses, chain, panic_threshold, is_cname, sites }
+        let slots = answers.iter().map(|answer| answer.slot).collect();
+        Steering { answers, addresses, slots, chain, panic_threshold, is_cname, sites }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod clock;
 pub mod compile;
 
 pub mod guards;
+pub mod handle;
 pub mod keeper;
 pub mod live;
 pub mod meta;
@@ -24,10 +25,12 @@ pub mod model;
 pub mod policy;
 pub mod publisher;
 pub mod store;
+pub mod traffic;
 pub mod view;
 pub mod watch;
 pub mod zones;
 
-pub use compile::{Loaded, load};
+pub use compile::{Loaded, load, load_counted};
 
 pub use publisher::Publisher;
+pub use traffic::Traffic;

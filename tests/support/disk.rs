@@ -23,6 +23,8 @@ struct State {
     operations: u64,
     /// At which of them the power goes, and what decides over what was not synced.
     cut: Option<(u64, Rng)>,
+    /// At which of them it falls ill, and how.
+    ill: Option<(u64, Health)>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,8 +50,15 @@ impl Disk {
     /// A disk with these bytes on it.
     pub fn new(bytes: Vec<u8>) -> Disk {
         let durable = bytes.clone();
-        let state =
-            State { seen: bytes, durable, unsynced: vec![], health: Health::Well, operations: 0, cut: None };
+        let state = State {
+            seen: bytes,
+            durable,
+            unsynced: vec![],
+            health: Health::Well,
+            operations: 0,
+            cut: None,
+            ill: None,
+        };
         Disk(Arc::new(Mutex::new(state)))
     }
 
@@ -67,9 +76,17 @@ impl Disk {
         self.state().operations
     }
 
-    /// Makes it well or ill.
+    /// Makes it well or ill, now.
     pub fn set_health(&self, health: Health) {
-        self.state().health = health;
+        let mut state = self.state();
+        state.health = health;
+        state.ill = None;
+    }
+
+    /// Makes it ill at an operation from now on, which is the first to fail.
+    pub fn fall_ill_after(&self, operations: u64, health: Health) {
+        let mut state = self.state();
+        state.ill = Some((state.operations + operations, health));
     }
 
     /// Cuts the power at an operation from now on, which fails, as all do after it. Some of what was not synced
@@ -98,6 +115,9 @@ impl Disk {
 impl State {
     /// Counts an operation. Fails if the disk does.
     fn operate(&mut self, change: Option<Change>) -> io::Result<()> {
+        if let Some((_, health)) = self.ill.take_if(|(at, _)| *at <= self.operations + 1) {
+            self.health = health;
+        }
         match self.health {
             Health::Well => {}
             Health::Full if change.is_none() => {}

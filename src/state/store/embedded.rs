@@ -86,6 +86,21 @@ impl Embedded {
         Embedded::open_existing(path)
     }
 
+    /// Puts a damaged store's file aside, if it is there, and makes an empty store in its place.
+    ///
+    /// # Errors
+    /// The file cannot be renamed, or no new one can be made.
+    pub fn replace_damaged(path: &Path) -> Result<Embedded, StoreError> {
+        let aside = backup::beside(path, &format!(".damaged-{}", Time::now().as_second()));
+        match fs::rename(path, &aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let advice = advice(error.kind());
+                return Err(StoreError::Unavailable(format!("{}: {error}: {advice}", path.display())));
+            }
+            _ => Embedded::create(path).map_err(|error| StoreError::Unavailable(error.to_string())),
+        }
+    }
+
     fn open_existing(path: &Path) -> Result<Embedded, OpenError> {
         let file = path.to_path_buf();
         Embedded::open_with(path, move |access| {
@@ -159,11 +174,6 @@ impl Embedded {
 /// Values are durable when `put_values` returns, as commits are: redb would keep them in memory until the next
 /// commit otherwise, and a quiet night has none.
 impl Store for Embedded {
-    fn back_up(&mut self, now: Time) -> Result<(), StoreError> {
-        let contents = self.read()?;
-        backup::write(&self.path, &contents, now)
-    }
-
     fn read(&mut self) -> Result<Contents, StoreError> {
         self.run_for_store(Access::Read, |database| tables::read(database))
     }
@@ -192,6 +202,11 @@ impl Store for Embedded {
             }
             Ok(())
         })
+    }
+
+    fn back_up(&mut self, now: Time) -> Result<(), StoreError> {
+        let contents = self.read()?;
+        backup::write(&self.path, &contents, now)
     }
 
     fn replace(&mut self, contents: &Contents) -> Result<(), StoreError> {
@@ -251,10 +266,18 @@ fn create_file(path: &Path) -> Result<(), Trouble> {
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create_new(true).mode(0o600).open(&aside).map_err(of_system)?;
     guard(|| create(FileBackend::new(file)?))?;
-    let linked = fs::hard_link(&aside, path);
-    let removed = fs::remove_file(&aside);
-    linked.and(removed).and_then(|()| File::open(folder)?.sync_all()).map_err(of_system)
+    let named = match fs::hard_link(&aside, path) {
+        Ok(()) => fs::remove_file(&aside),
+        // Some file systems have no links (FAT, shares of Windows): there, two first starts at the same moment
+        // are not told apart.
+        Err(error) if NO_LINKS.contains(&error.kind()) && !path.exists() => fs::rename(&aside, path),
+        Err(error) => fs::remove_file(&aside).and(Err(error)),
+    };
+    named.and_then(|()| File::open(folder)?.sync_all()).map_err(of_system)
 }
+
+/// What a file system says that has no links.
+const NO_LINKS: [io::ErrorKind; 2] = [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported];
 
 /// Makes trouble of a panic.
 fn guard<T>(work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {

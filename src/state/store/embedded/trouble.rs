@@ -128,6 +128,9 @@ pub fn advice(kind: ErrorKind) -> &'static str {
              writable again"
         }
         ErrorKind::NotFound => "it is not there: bring it back, or see whether its file system is mounted",
+        ErrorKind::IsADirectory => "it is a folder: name a file in it",
+        ErrorKind::NotADirectory => "something on the way to it is a file, not a folder: name another place",
+        ErrorKind::AlreadyExists => "there is something already, and it is not replaced: move it away first",
         _ => "look for disk errors in the kernel's log; the next call tries again by itself",
     }
 }
