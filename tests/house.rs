@@ -16,7 +16,7 @@ const ARROWS: [(&str, &str); 11] = [
     ("listeners", "engine"),
     ("config", "files geo listeners"),
     ("state", "engine chain geo wire files config"),
-    ("api", "engine listeners state"),
+    ("api", "state engine wire files config listeners"),
     ("cli", "state engine geo wire files config listeners"),
     ("main", ""),
 ];
