@@ -9,6 +9,7 @@ use hickory_proto::rr::RecordType;
 
 use super::{print_problems, read_config};
 use crate::engine::explain::{Question, explain};
+use crate::state::expectations::read_client;
 use crate::state::{Publisher, load};
 use crate::wire::Name;
 
@@ -22,7 +23,7 @@ pub struct Args {
     qtype: RecordType,
     /// The client's network, as EDNS Client Subnet would give it. An address alone is cut to /24 or /56,
     /// as resolvers do.
-    #[arg(long, value_name = "ADDR[/LEN]", value_parser = read_subnet)]
+    #[arg(long, value_name = "ADDR[/LEN]", value_parser = read_client)]
     client: Option<(IpAddr, u8)>,
     /// The resolver's address, where the packet comes from.
     #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
@@ -68,20 +69,4 @@ fn read_type(text: &str) -> Result<RecordType, String> {
         Some(number) => Ok(RecordType::from(number)),
         None => RecordType::from_str(&text).map_err(|_| format!("`{text}` is no record type")),
     }
-}
-
-fn read_subnet(text: &str) -> Result<(IpAddr, u8), String> {
-    let (address, len) = match text.split_once('/') {
-        Some((address, len)) => (address, Some(len)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().map_err(|_| format!("`{address}` is no address"))?;
-    let (usual, most) = if address.is_ipv4() { (24, 32) } else { (56, 128) };
-    let len = match len.map(str::parse::<u8>) {
-        None => usual,
-        Some(Ok(len)) if len <= most => len,
-        Some(_) => return Err(format!("write a length from 0 to {most} after the slash")),
-    };
-    let cut = ipnet::IpNet::new(address, len).map_err(|error| error.to_string())?;
-    Ok((cut.network(), len))
 }

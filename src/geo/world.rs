@@ -138,6 +138,16 @@ impl World {
         }
     }
 
+    /// The IPv4 ranges that some source places, in order: first and last address, and where.
+    pub fn placed_v4(&self) -> impl Iterator<Item = (u32, u32, Location)> {
+        self.locations.known(&self.locations.v4)
+    }
+
+    /// The same of IPv6.
+    pub fn placed_v6(&self) -> impl Iterator<Item = (u128, u128, Location)> {
+        self.locations.known(&self.locations.v6)
+    }
+
     /// The sources in the order of their precedence.
     pub fn sources(&self) -> impl Iterator<Item = Source<'_>> {
         let networks = self.networks.iter().map(|(path, networks)| Source::Networks { path, networks });

@@ -9,14 +9,18 @@
 //! Deliberately absent so far: the store and the road of writes; everything comes from files.
 
 pub mod chains;
+pub mod changes;
 pub mod compile;
 
+pub mod expectations;
+pub mod impact;
 pub mod meta;
 pub mod model;
 
 pub mod publisher;
 pub mod store;
 pub mod watch;
+pub mod whatif;
 pub mod zones;
 
 pub use compile::{Loaded, load};
