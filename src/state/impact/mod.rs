@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Nothing is predicted: a client is asked about as a packet would be, by [`crate::engine::steering::steer`].
-//! Where a step of the chain draws (shuffle, shed_load between its marks), a client is its distribution over
-//! several draws, with the same numbers on both sides, and what moves is what one distribution lacks of the
-//! other: a chain that only draws again moves nobody. All answers of a response count alike; their order
-//! does not count.
+//! Where a step of the chain draws (shuffle, shed_load between its marks), the clients of a country that meet
+//! the same PoPs are one distribution, over several draws of each with the same numbers on both sides; what
+//! moves is what the one distribution lacks of the other. So a chain that only draws again moves nobody, and
+//! of three PoPs by chance, one of which is exchanged, a third. All answers of a response count alike; their
+//! order does not count.
 //!
 //! Deliberately absent: how long resolvers keep what they have (the TTL), and how much a client loads.
 
@@ -202,8 +203,8 @@ impl Group<'_> {
         let mut pair = self.pair(before, after);
         let mut tally = Tally::default();
         for client in clients {
-            pair.look(client);
-            tally.count(&pair, client.country, client.weight);
+            let looked = pair.look(client);
+            tally.count(&pair, looked, client.country, client.weight);
         }
         let count = tally.clients;
         self.tell(tally, &pair, Served::new(after, self.first.1), Some(count))
@@ -218,12 +219,12 @@ impl Group<'_> {
             loop {
                 let client = Client::of_space(std::net::Ipv4Addr::from(at).into(), place.country);
                 let looked = pair.look(&client);
-                if !looked.certain {
+                if looked.coin || looked.draw {
                     return None;
                 }
                 let rest = u32::MAX.checked_shr(looked.scope.min(SENT_V4).into()).unwrap_or(0);
                 let end = (at | rest).min(last);
-                tally.count(&pair, client.country, f64::from(end - at) + 1.0);
+                tally.count(&pair, looked, client.country, f64::from(end - at) + 1.0);
                 match end.checked_add(1).filter(|next| *next <= last) {
                     Some(next) => at = next,
                     None => break,

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::walk::{NOTHING, Pair, Served, flows, moved};
+use super::walk::{Looked, NOTHING, Pair, Served, Shares, add, flows, moved};
 use super::{CountryImpact, LoadImpact, Move, PopImpact, RecordImpact};
 use crate::geo::Country;
 
 /// What rounding leaves where nothing moves.
 const NOTHING_MOVES: f64 = 1e-9;
+/// What two sides that drew apart may differ by, times the root of how many PoPs there are for each client:
+/// chance alone makes it 0.07 on average, and hardly ever this much.
+const BY_CHANCE: f64 = 0.18;
 
 /// What has been counted of one pair.
 #[derive(Default)]
@@ -21,36 +24,86 @@ pub struct Tally {
     countries: BTreeMap<Option<Country>, (f64, f64)>,
     /// By PoP, before and after.
     pops: BTreeMap<u16, [f64; 2]>,
+    /// Clients about whom draws had a say: by country, and by the PoPs they met before and after.
+    drawn: BTreeMap<(Option<Country>, [Vec<u16>; 2]), Drawn>,
+}
+
+/// Clients that are one distribution. By one client's draws alone, each would seem to move for a part that is
+/// chance: the difference of two estimates is never below that of what they estimate.
+#[derive(Default)]
+struct Drawn {
+    clients: usize,
+    weight: f64,
+    answers: [Shares; 2],
+    pops: [Shares; 2],
 }
 
 impl Tally {
     /// Counts the client that the pair has looked at last.
-    pub fn count(&mut self, pair: &Pair, country: Option<Country>, weight: f64) {
+    pub fn count(&mut self, pair: &Pair, looked: Looked, country: Option<Country>, weight: f64) {
         self.clients += 1;
         self.weight += weight;
-        let [before, after] = &pair.pops;
         for (side, shares) in pair.pops.iter().enumerate() {
             for &(pop, share) in shares {
                 self.pops.entry(pop).or_default()[side] += share * weight;
             }
         }
-        let of_country = self.countries.entry(country).or_default();
-        of_country.0 += weight;
-        let all = moved(&pair.answers[0], &pair.answers[1]);
+        self.countries.entry(country).or_default().0 += weight;
+        if !looked.draw {
+            return self.settle(country, weight, &pair.answers, &pair.pops);
+        }
+        let met = pair.pops.each_ref().map(|shares| {
+            let mut met: Vec<u16> = shares.iter().map(|(pop, _)| *pop).collect();
+            met.sort_unstable();
+            met
+        });
+        let drawn = self.drawn.entry((country, met)).or_default();
+        drawn.clients += 1;
+        drawn.weight += weight;
+        for (sums, shares) in
+            drawn.answers.iter_mut().zip(&pair.answers).chain(drawn.pops.iter_mut().zip(&pair.pops))
+        {
+            shares.iter().for_each(|&(number, share)| add(sums, number, share * weight));
+        }
+    }
+
+    /// Adds what moves of some clients.
+    fn settle(
+        &mut self,
+        country: Option<Country>,
+        weight: f64,
+        [old_answers, new_answers]: &[Shares; 2],
+        [old_pops, new_pops]: &[Shares; 2],
+    ) {
+        let all = moved(old_answers, new_answers);
         if all <= NOTHING_MOVES {
             return;
         }
-        let away = moved(before, after);
-        of_country.1 += away * weight;
+        let away = moved(old_pops, new_pops);
+        self.countries.entry(country).or_default().1 += away * weight;
         self.moved += away * weight;
         self.moved_within += (all - away).max(0.0) * weight;
-        for (way, share) in flows(before, after) {
+        for (way, share) in flows(old_pops, new_pops) {
             *self.moves.entry(way).or_default() += share * weight;
         }
     }
 
+    /// Adds what moves of the clients about whom draws had a say.
+    fn settle_drawn(&mut self, draws_alike: bool) {
+        for ((country, [met, _]), mut drawn) in std::mem::take(&mut self.drawn) {
+            for shares in drawn.answers.iter_mut().chain(&mut drawn.pops) {
+                shares.iter_mut().for_each(|(_, share)| *share /= drawn.weight);
+            }
+            let chance = BY_CHANCE * (met.len() as f64 / drawn.clients as f64).sqrt();
+            if draws_alike || moved(&drawn.answers[0], &drawn.answers[1]) > chance {
+                self.settle(country, drawn.weight, &drawn.answers, &drawn.pops);
+            }
+        }
+    }
+
     /// What it comes to. The records' names and where the clients are from are for the caller to say.
-    pub fn tell(self, pair: &Pair, after: Served) -> RecordImpact {
+    pub fn tell(mut self, pair: &Pair, after: Served) -> RecordImpact {
+        self.settle_drawn(pair.draws_alike());
         let share = |sum: f64| if self.weight > 0.0 { sum / self.weight } else { 0.0 };
         let name = |pop: u16| pair.places.pops[usize::from(pop)].clone();
         let mut moves: Vec<Move> = self

@@ -9,17 +9,12 @@ use crate::engine::Snapshot;
 use crate::engine::steering::{Family, Live, Record, Scratch, Steered, Steering, steer};
 
 /// Draws per client where a step of the chain is random. Both sides get the same numbers, so that a chain
-/// that did not change gives the same answers.
-const DRAWS: u64 = 8;
+/// that did not change gives the same answers. One of three answers is missing from so many draws for one
+/// client in 600.
+const DRAWS: u64 = 16;
 /// The same where the filters or the answers' places have changed, so that the same number no longer means
-/// the same draw: the shares of more draws are compared, and how far they differ by chance is known.
+/// the same draw, and how far the sides differ by chance must be small.
 const DRAWS_APART: u64 = 64;
-/// What two sides with as many draws may differ by, times the root of how many answers there are: chance
-/// alone makes it 0.07 on average, and hardly ever this much.
-const BY_CHANCE: f64 = 0.18;
-/// What one side may give in some draws and the other in none of as many: one of thirteen answers is missing
-/// from 64 draws now and then, one of five never.
-const MISSED_BY_CHANCE: f64 = 0.1;
 
 /// No answer at all: a place to come from and to go to as any other.
 pub const NOTHING: u16 = 0;
@@ -122,7 +117,7 @@ impl<'s> Served<'s> {
 pub type Shares = Vec<(u16, f64)>;
 
 /// Adds to the share of one.
-fn add(shares: &mut Shares, number: u16, share: f64) {
+pub fn add(shares: &mut Shares, number: u16, share: f64) {
     match shares.iter_mut().find(|(known, _)| *known == number) {
         Some((_, sum)) => *sum += share,
         None => shares.push((number, share)),
@@ -164,8 +159,10 @@ pub fn flows(before: &Shares, after: &Shares) -> Vec<((u16, u16), f64)> {
 pub struct Looked {
     /// For how wide a network all of it is true, in bits of the address.
     pub scope: u8,
-    /// No coin and no draw had a say, so that it is true of everybody in there.
-    pub certain: bool,
+    /// A coin had a say, so that it need not be true of the next network.
+    pub coin: bool,
+    /// A draw had a say, so that the shares are estimates.
+    pub draw: bool,
 }
 
 /// One record on both sides, and the shares of the client looked at last.
@@ -205,7 +202,7 @@ impl<'s> Pair<'s> {
 
     /// Walks for a client on both sides.
     pub fn look(&mut self, client: &Client) -> Looked {
-        let mut looked = Looked { scope: 0, certain: true };
+        let mut looked = Looked { scope: 0, coin: false, draw: false };
         self.answers.iter_mut().chain(&mut self.pops).for_each(Vec::clear);
         let key = draw::client_key(client.address, client.source);
         let mut draws = 1;
@@ -219,7 +216,8 @@ impl<'s> Pair<'s> {
                 if number == 0 && is_random {
                     draws = self.draws;
                 }
-                looked.certain &= !is_random && !steered.is_some_and(|steered| steered.coin_mattered);
+                looked.draw |= is_random;
+                looked.coin |= steered.is_some_and(|steered| steered.coin_mattered);
             }
             number += 1;
         }
@@ -233,25 +231,12 @@ impl<'s> Pair<'s> {
                 add(pops, self.places.pop_of[usize::from(answer)], share);
             });
         }
-        if draws == DRAWS_APART {
-            self.forgive_chance();
-        }
         looked
     }
 
-    /// Takes two sides that differ by no more than chance explains for the same.
-    fn forgive_chance(&mut self) {
-        for [before, after] in [&mut self.answers, &mut self.pops] {
-            let both = |one: &Shares, other: &Shares| {
-                let mut rare = one.iter().filter(|(number, _)| share_of(other, *number) == 0.0);
-                rare.all(|(_, share)| *share < MISSED_BY_CHANCE)
-            };
-            let count = before.len().max(after.len()) as f64;
-            let same = both(before, after) && both(after, before);
-            if same && moved(before, after) < BY_CHANCE * count.sqrt() {
-                after.clone_from(before);
-            }
-        }
+    /// Whether the same number is the same draw on both sides.
+    pub fn draws_alike(&self) -> bool {
+        self.draws == DRAWS
     }
 }
 

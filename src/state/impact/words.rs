@@ -52,7 +52,7 @@ impl RecordImpact {
                 words.push(self.tell_gain(pop));
             }
             if pop.before >= GAIN_TOLD && pop.after <= 0.0 {
-                words.push(format!("{} is left by all clients of {called}", pop.pop));
+                words.push(format!("{} is left without a client of {called}", pop.pop));
             }
         }
         words
