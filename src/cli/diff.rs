@@ -18,7 +18,7 @@ use crate::state::{Loaded, load};
 /// IPv4 networks that stand for all where chance has a say: one is two thousandths of a percent.
 const ESTIMATED_FROM_V4: usize = 65_536;
 /// IPv6 networks that stand for all.
-const ESTIMATED_FROM_V6: usize = 16_384;
+const ESTIMATED_FROM_V6: usize = 8_192;
 /// Countries that are named; the rest is counted.
 const COUNTRIES_TOLD: usize = 12;
 

@@ -22,6 +22,9 @@ use crate::wire::{Name, Qname};
 /// Where a query comes from where nothing is written: nobody's place, as with `rhumb explain`.
 const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// No load, mark, weight or cost is larger.
+const VALUE_MAX: f64 = 1e12;
+
 /// Reads a file's tests; every mistake in it is a problem.
 pub fn read(file: &Path, text: &str, snapshot: &Snapshot, problems: &mut Vec<Problem>) -> Vec<Test> {
     let document = Document::new(file, text);
@@ -163,25 +166,38 @@ fn read_clients(fields: &mut Fields, name: &'static str) -> Vec<(IpAddr, u8)> {
     texts.into_iter().filter_map(read).collect()
 }
 
+/// A name that some answer has.
+fn read_known(
+    fields: &mut Fields,
+    name: &'static str,
+    kind: &str,
+    known: &BTreeSet<&str>,
+) -> Option<At<String>> {
+    let text = fields.text(name)?;
+    if !known.contains(text.value.as_str()) {
+        fields.error(name, text.line, unknown(kind, &text.value, known.iter()));
+        return None;
+    }
+    Some(text)
+}
+
 /// The fields of a scope, each checked by itself and all of them together.
 fn read_scope(fields: &mut Fields, known: &Known) -> Scope {
-    let mut field = |name: &'static str, kind: &str, names: &BTreeSet<&str>| {
-        let text = fields.text(name)?;
-        if !names.contains(text.value.as_str()) {
-            fields.error(name, text.line, unknown(kind, &text.value, names.iter()));
-        }
-        Some(text.value)
-    };
+    let names = ["pop", "pool", "stack", "answer"];
+    let written = names.iter().filter(|name| fields.has(name)).count();
+    let value = |text: Option<At<String>>| text.map(|text| text.value);
     let scope = Scope {
-        pop: field("pop", "PoP", &known.pops),
-        pool: field("pool", "pool", &known.pools),
-        stack: field("stack", "stack", &known.stacks),
-        answer: fields.text("answer").map(|answer| answer.value),
+        pop: value(read_known(fields, "pop", "PoP", &known.pops)),
+        pool: value(read_known(fields, "pool", "pool", &known.pools)),
+        stack: value(read_known(fields, "stack", "stack", &known.stacks)),
+        answer: value(fields.text("answer")),
     };
-    if scope == Scope::default() {
-        fields.error("pop", fields.line, "missing; write at least one of pop, pool, stack, or an answer");
-    } else if !known.has(&scope) {
-        fields.error("pop", fields.line, format!("there is no answer of {scope}"));
+    let read = [&scope.pop, &scope.pool, &scope.stack, &scope.answer].into_iter().flatten().count();
+    if written == 0 {
+        fields.error("pop", fields.line, "missing; write at least one of pop, pool and stack, or an answer");
+    } else if written == read && !known.has(&scope) {
+        let field = if scope.answer.is_some() { "answer" } else { "pop" };
+        fields.error(field, fields.line, format!("there is no answer of {scope}"));
     }
     scope
 }
@@ -203,11 +219,17 @@ fn read_splits(fields: &mut Fields, known: &Known) -> Vec<(String, String, BTree
     let splits = fields.tables("splits").into_iter().filter_map(|mut split| {
         split.object = object.clone();
         split.require(&["pool", "pop", "weights"]);
-        let scope = read_scope(&mut split, known);
+        let pool = read_known(&mut split, "pool", "pool", &known.pools).map(|pool| pool.value);
+        let pop = read_known(&mut split, "pop", "PoP", &known.pops).map(|pop| pop.value);
         let weights = split.table("weights").map(Fields::into_values).unwrap_or_default();
         let mut read = BTreeMap::new();
         for (stack, value) in weights {
-            let at = Scope { stack: Some(stack.value.clone()), ..scope.clone() };
+            let at = Scope {
+                stack: Some(stack.value.clone()),
+                pool: pool.clone(),
+                pop: pop.clone(),
+                answer: None,
+            };
             if !known.has(&at) {
                 split.error("weights", stack.line, format!("there is no answer of {at}"));
             }
@@ -217,7 +239,7 @@ fn read_splits(fields: &mut Fields, known: &Known) -> Vec<(String, String, BTree
             }
         }
         split.finish();
-        Some((scope.pool?, scope.pop?, read))
+        Some((pool?, pop?, read))
     });
     splits.collect()
 }
@@ -227,7 +249,7 @@ fn read_values(fields: &mut Fields, known: &Known) -> Vec<(Scope, LiveValues)> {
     let values = fields.tables("values").into_iter().map(|mut value| {
         value.object = object.clone();
         let scope = read_scope(&mut value, known);
-        let mut load = |name| value.float_in(name, 0.0, f64::MAX).map(|number| number.value);
+        let mut load = |name| value.float_in(name, 0.0, VALUE_MAX).map(|number| number.value);
         let mut values = LiveValues {
             loadavg: load("loadavg"),
             connections: load("connections"),
@@ -262,9 +284,9 @@ fn read_expect(mut fields: Fields, answers: Option<&[Answer]>) -> Expect {
         stacks: read_names(&mut fields, "stacks", "stack", &stacks),
         answers: read_names(&mut fields, "answers", "answer", &called),
         data: [
-            read_data::<Ipv4Addr>(&mut fields, "a", RecordType::A),
-            read_data::<Ipv6Addr>(&mut fields, "aaaa", RecordType::AAAA),
-            read_data::<Name>(&mut fields, "cname", RecordType::CNAME),
+            read_data::<Ipv4Addr>(&mut fields, "a", RecordType::A, "192.0.2.1"),
+            read_data::<Ipv6Addr>(&mut fields, "aaaa", RecordType::AAAA, "2001:db8::1"),
+            read_data::<Name>(&mut fields, "cname", RecordType::CNAME, "www.example.net"),
         ]
         .into_iter()
         .flatten()
@@ -311,13 +333,15 @@ fn check_name(
     }
 }
 
-fn read_data<T: FromStr<Err: Display> + Display>(
+fn read_data<T: FromStr + Display>(
     fields: &mut Fields,
     name: &'static str,
     of: RecordType,
+    example: &str,
 ) -> Option<(RecordType, BTreeSet<String>)> {
     let is_written = fields.has(name);
-    let data = fields.parsed_list::<T>(name).into_iter().map(|data| data.value.to_string()).collect();
+    let data =
+        fields.parsed_list_like::<T>(name, example).into_iter().map(|data| data.value.to_string()).collect();
     is_written.then_some((of, data))
 }
 

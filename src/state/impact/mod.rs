@@ -32,7 +32,7 @@ use crate::engine::Snapshot;
 use crate::geo::World;
 use crate::wire::Name;
 use tally::Tally;
-use walk::Pair;
+use walk::{Looked, Pair};
 
 /// What pools can hold, by pool and PoP; only the ratios within a pool count.
 pub type Capacities = BTreeMap<(String, String), f64>;
@@ -134,17 +134,15 @@ pub fn compare(before: &Snapshot, after: &Snapshot, clients: &[Client]) -> Impac
 }
 
 /// Asks both snapshots about every IPv4 address that a source places, network by network as far as each
-/// answer holds. Where a coin or a draw has a say, [`address_space`] with this many clients stands in.
+/// answer holds. Where a coin has a say, [`address_space`] with this many clients stands in; where a draw has
+/// one, an eighth of them, since each draws several times.
 pub fn compare_space(before: &Snapshot, after: &Snapshot, world: &World, estimate_from: usize) -> Impact {
     let (groups, mut impact) = group(before, after);
-    let mut clients = Vec::new();
     for group in &groups {
         let counted = group.count(before, after, world);
-        impact.records.push(counted.unwrap_or_else(|| {
-            if clients.is_empty() {
-                clients = address_space(world, estimate_from);
-            }
-            group.estimate(before, after, clients.iter())
+        impact.records.push(counted.unwrap_or_else(|looked| {
+            let count = if looked.draw { estimate_from / 8 } else { estimate_from };
+            group.estimate(before, after, address_space(world, count).iter())
         }));
     }
     impact.in_order()
@@ -210,8 +208,8 @@ impl Group<'_> {
         self.tell(tally, &pair, Served::new(after, self.first.1), Some(count))
     }
 
-    /// Walks the address space; none when a coin or a draw had a say.
-    fn count(&self, before: &Snapshot, after: &Snapshot, world: &World) -> Option<RecordImpact> {
+    /// Walks the address space, until a coin or a draw has a say.
+    fn count(&self, before: &Snapshot, after: &Snapshot, world: &World) -> Result<RecordImpact, Looked> {
         let mut pair = self.pair(before, after);
         let mut tally = Tally::default();
         for (first, last, place) in world.placed_v4() {
@@ -220,7 +218,7 @@ impl Group<'_> {
                 let client = Client::of_space(std::net::Ipv4Addr::from(at).into(), place.country);
                 let looked = pair.look(&client);
                 if looked.coin || looked.draw {
-                    return None;
+                    return Err(looked);
                 }
                 let rest = u32::MAX.checked_shr(looked.scope.min(SENT_V4).into()).unwrap_or(0);
                 let end = (at | rest).min(last);
@@ -231,7 +229,7 @@ impl Group<'_> {
                 }
             }
         }
-        Some(self.tell(tally, &pair, Served::new(after, self.first.1), None))
+        Ok(self.tell(tally, &pair, Served::new(after, self.first.1), None))
     }
 
     fn tell(&self, tally: Tally, pair: &Pair, after: Served, estimated_from: Option<usize>) -> RecordImpact {

@@ -8,9 +8,9 @@ use crate::geo::Country;
 
 /// What rounding leaves where nothing moves.
 const NOTHING_MOVES: f64 = 1e-9;
-/// What two sides that drew apart may differ by, times the root of how many PoPs there are for each client:
-/// chance alone makes it 0.07 on average, and hardly ever this much.
-const BY_CHANCE: f64 = 0.18;
+/// What two sides that drew apart may differ by, times the root of how many PoPs there are for each draw of
+/// each client: chance alone makes it 0.6 on average, and hardly ever this much.
+const BY_CHANCE: f64 = 1.5;
 
 /// What has been counted of one pair.
 #[derive(Default)]
@@ -24,14 +24,16 @@ pub struct Tally {
     countries: BTreeMap<Option<Country>, (f64, f64)>,
     /// By PoP, before and after.
     pops: BTreeMap<u16, [f64; 2]>,
-    /// Clients about whom draws had a say: by country, and by the PoPs they met before and after.
-    drawn: BTreeMap<(Option<Country>, [Vec<u16>; 2]), Drawn>,
+    /// Clients about whom draws had a say: by country, and by the PoPs they met, before or after.
+    drawn: BTreeMap<(Option<Country>, Vec<u16>), Drawn>,
 }
 
 /// Clients that are one distribution. By one client's draws alone, each would seem to move for a part that is
 /// chance: the difference of two estimates is never below that of what they estimate.
 #[derive(Default)]
 struct Drawn {
+    /// For some of them the sides drew apart, so that they differ by chance.
+    apart: bool,
     clients: usize,
     weight: f64,
     answers: [Shares; 2],
@@ -52,12 +54,11 @@ impl Tally {
         if !looked.draw {
             return self.settle(country, weight, &pair.answers, &pair.pops);
         }
-        let met = pair.pops.each_ref().map(|shares| {
-            let mut met: Vec<u16> = shares.iter().map(|(pop, _)| *pop).collect();
-            met.sort_unstable();
-            met
-        });
+        let mut met: Vec<u16> = pair.pops.iter().flatten().map(|(pop, _)| *pop).collect();
+        met.sort_unstable();
+        met.dedup();
         let drawn = self.drawn.entry((country, met)).or_default();
+        drawn.apart |= pair.drew_apart();
         drawn.clients += 1;
         drawn.weight += weight;
         for (sums, shares) in
@@ -89,21 +90,24 @@ impl Tally {
     }
 
     /// Adds what moves of the clients about whom draws had a say.
-    fn settle_drawn(&mut self, draws_alike: bool) {
-        for ((country, [met, _]), mut drawn) in std::mem::take(&mut self.drawn) {
+    fn settle_drawn(&mut self, draws: u64) {
+        for ((country, met), mut drawn) in std::mem::take(&mut self.drawn) {
             for shares in drawn.answers.iter_mut().chain(&mut drawn.pops) {
                 shares.iter_mut().for_each(|(_, share)| *share /= drawn.weight);
             }
-            let chance = BY_CHANCE * (met.len() as f64 / drawn.clients as f64).sqrt();
-            if draws_alike || moved(&drawn.answers[0], &drawn.answers[1]) > chance {
-                self.settle(country, drawn.weight, &drawn.answers, &drawn.pops);
+            let chance = BY_CHANCE * (met.len() as f64 / (drawn.clients as f64 * draws as f64)).sqrt();
+            for [before, after] in [&mut drawn.answers, &mut drawn.pops] {
+                if drawn.apart && moved(before, after) <= chance {
+                    after.clone_from(before);
+                }
             }
+            self.settle(country, drawn.weight, &drawn.answers, &drawn.pops);
         }
     }
 
     /// What it comes to. The records' names and where the clients are from are for the caller to say.
     pub fn tell(mut self, pair: &Pair, after: Served) -> RecordImpact {
-        self.settle_drawn(pair.draws_alike());
+        self.settle_drawn(pair.draws());
         let share = |sum: f64| if self.weight > 0.0 { sum / self.weight } else { 0.0 };
         let name = |pop: u16| pair.places.pops[usize::from(pop)].clone();
         let mut moves: Vec<Move> = self

@@ -234,9 +234,19 @@ impl<'s> Pair<'s> {
         looked
     }
 
-    /// Whether the same number is the same draw on both sides.
-    pub fn draws_alike(&self) -> bool {
-        self.draws == DRAWS
+    /// How many draws the shares of a client are made of, where draws have a say.
+    pub fn draws(&self) -> u64 {
+        self.draws
+    }
+
+    /// Whether the same number was another draw on the two sides: by another place of an answer, or by
+    /// another stack of the same PoP for this client.
+    pub fn drew_apart(&self) -> bool {
+        let pop = |number: u16| self.places.pop_of[usize::from(number)];
+        let [before, after] = &self.answers;
+        let is_other = |one: u16, other: u16| one != other && pop(one) == pop(other);
+        self.draws == DRAWS_APART
+            || before.iter().any(|(one, _)| after.iter().any(|(other, _)| is_other(*one, *other)))
     }
 }
 
