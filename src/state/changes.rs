@@ -101,12 +101,12 @@ fn pool_changes(changes: &mut Vec<Change>, object: &str, old: &Pool, new: &Pool)
 fn answer_changes(changes: &mut Vec<Change>, object: &str, old: &[AnswerSpec], new: &[AnswerSpec]) {
     let (old, new) = (by_call(old), by_call(new));
     each(changes, &format!("{object} answer "), &old, &new, |changes, object, old, new| {
-        changes.field(object, "weight", &old.weight, &new.weight, |weight| text(weight));
+        changes.field(object, "weight", &old.weight, &new.weight, text);
         changes.field(object, "a", &old.a, &new.a, |addresses| listed(addresses));
         changes.field(object, "aaaa", &old.aaaa, &new.aaaa, |addresses| listed(addresses));
-        changes.field(object, "cname", &old.cname, &new.cname, |target| text(target));
+        changes.field(object, "cname", &old.cname, &new.cname, text);
         let group = |answer: &AnswerSpec| answer.group.as_ref().map(|group| group.value.clone());
-        changes.field(object, "group", &group(old), &group(new), |group| text(group));
+        changes.field(object, "group", &group(old), &group(new), text);
         changes.field(object, "meta", &old.meta, &new.meta, |_| String::new());
     });
 }
@@ -129,7 +129,7 @@ fn by_call(answers: &[AnswerSpec]) -> BTreeMap<String, AnswerSpec> {
 
 fn record_changes(changes: &mut Vec<Change>, object: &str, old: &RecordSpec, new: &RecordSpec) {
     let pool = |record: &RecordSpec| record.pool.as_ref().map(|pool| pool.value.clone());
-    changes.field(object, "pool", &pool(old), &pool(new), |pool| text(pool));
+    changes.field(object, "pool", &pool(old), &pool(new), text);
     changes.field(object, "ttl", &old.ttl, &new.ttl, u32::to_string);
     changes.field(object, "filters", &chain(old), &chain(new), |chain| chain.join(", "));
     let client_subnet = (&old.use_client_subnet, &new.use_client_subnet);

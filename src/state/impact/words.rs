@@ -89,10 +89,10 @@ impl RecordImpact {
             pop.load.as_ref().filter(|load| load.high_watermark.is_some_and(|h| load.after > h))
         {
             said += &format!(
-                "; its {} would go from {} to {}, over its high watermark of {}",
+                "; its {} would go from {} to about {}, over its high watermark of {}",
                 load.metric,
                 short(load.before),
-                short(load.after),
+                short(about(load.after)),
                 short(load.high_watermark.unwrap_or_default())
             );
         }
@@ -114,6 +114,12 @@ pub fn percent(share: f64) -> String {
 fn short(number: f64) -> String {
     let rounded = (number * 10.0).round() / 10.0;
     if rounded < 100.0 { format!("{rounded}") } else { thousands(number.round() as u64) }
+}
+
+/// A number that is a guess: three digits of it.
+fn about(number: f64) -> f64 {
+    let unit = 10f64.powf((number.abs().max(1.0).log10() - 2.0).floor());
+    (number / unit).round() * unit
 }
 
 /// `65,536`.
@@ -147,5 +153,9 @@ mod tests {
             assert_eq!(percent(share), expect);
         }
         assert_eq!((short(2.44), short(21_000.4)), ("2.4".into(), "21,000".into()));
+        assert_eq!(
+            (short(about(17_146.3)), short(about(0.777)), short(about(999.6))),
+            ("17,100".into(), "0.8".into(), "1,000".into())
+        );
     }
 }
