@@ -100,7 +100,8 @@ pub struct PopImpact {
     pub before: f64,
     /// Its share of all clients after.
     pub after: f64,
-    /// Its share of the pool's capacity; equal shares unless [`Impact::with_capacities`] knows better.
+    /// Its share of the pool's capacity after the change; equal shares unless [`Impact::with_capacities`]
+    /// knows better.
     pub capacity: f64,
     /// Its load, where the chain sheds by one and its answers have values for it.
     pub load: Option<LoadImpact>,
@@ -252,15 +253,17 @@ impl Impact {
     pub fn with_capacities(mut self, capacities: &Capacities) -> Impact {
         for record in &mut self.records {
             let Some(pool) = &record.pool else { continue };
+            let has_answers = |pop: &&mut PopImpact| pop.capacity > 0.0;
             let known = |pop: &PopImpact| capacities.get(&(pool.clone(), pop.pop.clone())).copied();
-            let given: Vec<Option<f64>> = record.pops.iter().map(known).collect();
+            let mut pops: Vec<&mut PopImpact> = record.pops.iter_mut().filter(has_answers).collect();
+            let given: Vec<Option<f64>> = pops.iter().map(|pop| known(pop)).collect();
             let count = given.iter().flatten().count();
             if count == 0 {
                 continue;
             }
             let average = given.iter().flatten().sum::<f64>() / count as f64;
             let all: f64 = given.iter().map(|given| given.unwrap_or(average)).sum();
-            for (pop, given) in record.pops.iter_mut().zip(given) {
+            for (pop, given) in pops.iter_mut().zip(given) {
                 pop.capacity = if all > 0.0 { given.unwrap_or(average) / all } else { 0.0 };
             }
         }

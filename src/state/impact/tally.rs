@@ -1,6 +1,6 @@
 //! Clients counted: shares of one client after the other added up, and told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::walk::{Looked, NOTHING, Pair, Served, Shares, add, flows, moved};
 use super::{CountryImpact, LoadImpact, Move, PopImpact, RecordImpact};
@@ -136,9 +136,11 @@ impl Tally {
                 Some(PopImpact { pop: name(pop), before, after, capacity: 0.0, load: None })
             })
             .collect();
-        let sites = pops.iter().filter(|pop| pop.pop != pair.places.pops[0]).count();
-        for pop in pops.iter_mut().filter(|pop| pop.pop != pair.places.pops[0]) {
-            pop.capacity = 1.0 / sites as f64;
+        // A PoP that is gone holds nothing any more; one that is drained still could.
+        let sites: BTreeSet<&String> =
+            after.steering.answers.iter().map(|answer| answer.pop.as_ref().unwrap_or(&answer.name)).collect();
+        for pop in pops.iter_mut().filter(|pop| sites.contains(&pop.pop)) {
+            pop.capacity = 1.0 / sites.len() as f64;
         }
         tell_loads(&mut pops, after);
         pops.sort_by(|a, b| (b.after - b.before).total_cmp(&(a.after - a.before)));
