@@ -5,6 +5,9 @@
 //!                                                              Loaded -> publisher -> Snapshot
 //! ```
 //!
+//! Beside that walk: what two sets of files say otherwise ([`changes`]), what that does to clients ([`impact`]),
+//! what would be served if ([`whatif`]), and what the operator expects of it ([`expectations`]).
+//!
 //! All or nothing: what cannot be compiled changes nothing, and the old state keeps serving.
 //! Deliberately absent so far: the store and the road of writes; everything comes from files.
 

@@ -21,6 +21,7 @@ mod walk;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -29,6 +30,7 @@ pub use walk::Served;
 pub use words::{percent, thousands};
 
 use crate::engine::Snapshot;
+use crate::engine::steering::{Live, Record};
 use crate::geo::World;
 use crate::wire::Name;
 use tally::Tally;
@@ -40,7 +42,8 @@ pub type Capacities = BTreeMap<(String, String), f64>;
 /// What a change does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Impact {
-    /// Records that are answered alike, together: those that move most first.
+    /// Records that are answered alike, together: those that move most first. Those that are answered from
+    /// the very same as before are left out.
     pub records: Vec<RecordImpact>,
     /// Records that are new.
     pub added: Vec<String>,
@@ -170,6 +173,9 @@ fn group<'s>(before: &'s Snapshot, after: &'s Snapshot) -> (Vec<Group<'s>>, Impa
             continue;
         };
         let other = &after.records[to];
+        if is_untouched(before, after, (record, other)) {
+            continue;
+        }
         let key = (record.steering, other.steering, record.use_client_subnet, other.use_client_subnet);
         let group = *known.entry(key).or_insert_with(|| {
             groups.push(Group { names: Vec::new(), members: Vec::new(), first: (at, to) });
@@ -178,9 +184,20 @@ fn group<'s>(before: &'s Snapshot, after: &'s Snapshot) -> (Vec<Group<'s>>, Impa
         groups[group].names.push(&record.name);
         groups[group].members.push(at as u32);
     }
-    let is_new = |record: &&crate::engine::steering::Record| new.contains_key(&record.name);
+    let is_new = |record: &&Record| new.contains_key(&record.name);
     impact.added = after.records.iter().filter(is_new).map(|record| called(&record.name)).collect();
     (groups, impact)
+}
+
+/// Whether a record is answered from the same in both: a change of live values touches few of many records.
+fn is_untouched(before: &Snapshot, after: &Snapshot, (old, new): (&Record, &Record)) -> bool {
+    let (at, to) = (old.steering as usize, new.steering as usize);
+    let same_live =
+        |old: &Live, new: &Live| old.meta == new.meta && old.drained == new.drained && old.split == new.split;
+    Arc::ptr_eq(&before.steerings, &after.steerings)
+        && at == to
+        && (old.salt, old.use_client_subnet) == (new.salt, new.use_client_subnet)
+        && same_live(&before.live[at], &after.live[to])
 }
 
 /// A name as people write it.

@@ -64,6 +64,13 @@ pub fn address_space_v6(world: &World, count: usize) -> Vec<Client> {
 }
 
 impl Client {
+    /// A client that was seen: its subnet where it came with one, else its resolver's whole address; and the
+    /// record it asked for, by its place among those of the snapshot before.
+    pub fn of_query(world: &World, address: IpAddr, source: u8, record: u32) -> Client {
+        let country = world.location(address).map(|place| place.country);
+        Client { address, source, country, record: Some(record), weight: 1.0 }
+    }
+
     /// A client of the address space, cut to what a resolver sends.
     pub fn of_space(address: IpAddr, country: Country) -> Client {
         let (address, source) = match address {
