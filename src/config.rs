@@ -45,8 +45,20 @@ pub struct Config {
     pub sticky_seed: u64,
     /// Where places come from.
     pub geo: Geo,
+    /// Where drains, splits, feeds and health are kept.
+    pub state: StateConfig,
     /// What is logged.
     pub log: Log,
+}
+
+/// Where what is not in files is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateConfig {
+    /// The store's one file.
+    pub file: PathBuf,
+    /// How long after the start a damaged store is replaced by its copy without asking; none waits for a
+    /// person.
+    pub accept_backup_after: Option<Duration>,
 }
 
 /// How the server presents itself; what is not written is hidden.
@@ -129,10 +141,28 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
             }
             None => Geo::default(),
         },
+        state: StateConfig {
+            file: read_state(&mut root, folder),
+            accept_backup_after: root.duration("accept_backup_after").map(|after| after.value),
+        },
         log: read_log(root.table("log")),
     };
     root.finish();
     config
+}
+
+/// `state = "file:..."`: the kind of store, and where it is.
+fn read_state(root: &mut Fields, folder: &Path) -> PathBuf {
+    let default = folder.join("state/rhumb.redb");
+    let Some(written) = root.text("state") else { return default };
+    match written.value.strip_prefix("file:").filter(|file| !file.is_empty()) {
+        Some(file) => folder.join(file),
+        None => {
+            let message = format!("`{}` is no store; write file:PATH", written.value);
+            root.error("state", written.line, message);
+            default
+        }
+    }
 }
 
 /// A whole number inside its limit; its default where the table or the field is not written.

@@ -80,6 +80,7 @@
 //! | steering | answers and a chain, compiled; records of the same pool and chain share one |
 //! | worker, listener | one per thread, with its buffers; the socket side of a protocol |
 
+pub mod api;
 pub mod chain;
 pub mod cli;
 pub mod config;

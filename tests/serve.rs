@@ -72,7 +72,7 @@ fn signals() {
         let counters = server.line("asked for counters");
         assert!(counters.contains(r#""udp":1"#) && counters.contains(r#""steered":1"#), "{counters}");
         server.signal(SIGHUP);
-        server.line("revision=2");
+        server.line("load=2");
         server.ask(PRIMARY);
         server.signal(signal);
         server.line("stopped");

@@ -14,6 +14,9 @@ use crate::wire::Name;
 pub struct Answer {
     /// What the operator calls it: `pool/PoP/stack`, or what the file says.
     pub name: String,
+    /// Its identity, which no other answer has: `pool/PoP/stack`, or `record/answer`. Drains, feeds and
+    /// monitors name it.
+    pub id: String,
     /// The pool it belongs to, if any.
     pub pool: Option<String>,
     /// The site it stands at, if any.

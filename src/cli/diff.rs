@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::progress::Progress;
 use super::{print_problems, read_config, verdict};
 use crate::state::chains::{Chains, read_chains};
-use crate::state::changes::{Change, changes};
+use crate::state::edits::{Edit, edits};
+
 use crate::state::impact::{
-    Impact, RecordImpact, address_space_v6, compare, compare_space, percent, thousands,
+    Impact, RecordImpact, address_space_v6, capacities, compare, compare_space, percent, thousands,
 };
 use crate::state::{Loaded, load};
 
@@ -37,7 +38,7 @@ pub struct Args {
 /// Everything that is told.
 #[derive(Serialize)]
 struct Told {
-    written: Vec<Change>,
+    written: Vec<Edit>,
     ipv4: Impact,
     ipv6: Impact,
 }
@@ -52,17 +53,19 @@ fn tell(args: &Args) -> anyhow::Result<bool> {
     let (old, old_chains) = read(&args.old)?;
     let (new, new_chains) = read(&args.new)?;
     let networks = address_space_v6(&new.world, ESTIMATED_FROM_V6);
+    let capacities = capacities(&new.base);
     let told = Told {
-        written: changes(&old_chains, &new_chains),
-        ipv4: compare_space(&old.snapshot, &new.snapshot, &new.world, ESTIMATED_FROM_V4),
-        ipv6: compare(&old.snapshot, &new.snapshot, &networks),
+        written: edits(&old_chains, &new_chains),
+        ipv4: compare_space(&old.snapshot, &new.snapshot, &new.world, ESTIMATED_FROM_V4)
+            .with_capacities(&capacities),
+        ipv6: compare(&old.snapshot, &new.snapshot, &networks).with_capacities(&capacities),
     };
     let is_same = told.written.is_empty() && told.ipv4.is_nothing() && told.ipv6.is_nothing();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&told).context("cannot write JSON")?);
         return Ok(is_same);
     }
-    told.written.iter().for_each(|change| println!("{change}"));
+    told.written.iter().for_each(|edit| println!("{edit}"));
     for (impact, clients) in [(&told.ipv4, "IPv4 addresses"), (&told.ipv6, "IPv6 networks")] {
         impact.records.iter().for_each(|record| print_record(record, clients));
     }

@@ -10,18 +10,23 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use arc_swap::ArcSwap;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
 use super::progress::Progress;
 use super::{print_problems, read_config};
-use crate::config::{Config, Log};
-use crate::engine::{Peer, Reply, Stats, Totals, Transport, Worker};
+use crate::config::{Config, Log, StateConfig};
+use crate::engine::{Peer, Reply, Snapshot, Stats, Totals, Transport, Worker};
 use crate::files::{Problem, Severity};
 use crate::listeners::{self, Answer, Counters};
+use crate::state::keeper::{self, Beginning, Kept, State};
+use crate::state::store::backup::read_backup;
+use crate::state::store::embedded::Embedded;
+use crate::state::store::{Contents, Store};
 use crate::state::watch::Watcher;
-use crate::state::{Loaded, Publisher, load};
+use crate::state::{Loaded, clock, load};
 
 /// How long files must rest before they are read: editors and `geoipupdate` write in several steps.
 const FILES_REST: Duration = Duration::from_millis(300);
@@ -76,27 +81,65 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
         );
     }
     watch(&mut watcher, &config, &loaded.files);
-    let publisher = Publisher::new(loaded.snapshot);
+    let files = loaded.files.clone();
+    let (store, contents) = open_store(&config.state);
+    let beginning = Beginning { store, contents, loaded, clocks: clock::machine(), not_ready: None };
+    let (state, current, keeper) = keeper::start(beginning).context("cannot start to keep the state")?;
     let stats = Arc::default();
-    let running = bound.start(worker_maker(&publisher, &stats)).context("cannot start to serve")?;
+    let running = bound.start(worker_maker(&current, &stats)).context("cannot start to serve")?;
     info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
     let listeners = running.counters().clone();
-    let mut server =
-        Server { config, revision: 1, publisher, watcher, files: loaded.files, stats, listeners };
+    let mut server = Server { config, loads: 1, state: state.clone(), watcher, files, stats, listeners };
     server.wait(&wake);
     running.stop();
+    state.stop();
+    // A panic would have been reported where it happened.
+    let _ = keeper.join();
     server.log_counters("stopped");
     Ok(())
+}
+
+/// Opens the store. One that cannot be used is told, and its newest readable copy is served instead; an empty
+/// one never begins by itself (DESIGN, decision 12).
+fn open_store(config: &StateConfig) -> (Kept, Contents) {
+    let damaged = |why: String| {
+        error!("{why}");
+        let copy = read_backup(&config.file);
+        let (contents, copy_made_at) = match copy {
+            Ok((contents, made_at)) => {
+                let revision = contents.model.revision;
+                warn!(
+                    "serving the copy of {made_at:.0} instead (revision {revision}), until `rhumb state accept`"
+                );
+                (contents, Some(made_at))
+            }
+            Err(error) => {
+                warn!("there is no copy to serve instead, so no drain or split is in force: {error}");
+                (Contents::default(), None)
+            }
+        };
+        let file = config.file.clone();
+        let replace = Box::new(move || Embedded::replace_damaged(&file).map(|store| Box::new(store) as _));
+        (Kept::Damaged { why, copy_made_at, replace, accept_after: config.accept_backup_after }, contents)
+    };
+    let mut store = match Embedded::open(&config.file) {
+        Ok(store) => store,
+        Err(error) => return damaged(error.to_string()),
+    };
+    match store.read() {
+        Ok(contents) => (Kept::Store(Box::new(store)), contents),
+        Err(error) => damaged(error.to_string()),
+    }
 }
 
 /// The counters of every worker.
 type AllStats = Arc<Mutex<Vec<Arc<Stats>>>>;
 
 fn worker_maker(
-    publisher: &Publisher,
+    current: &Arc<ArcSwap<Snapshot>>,
     stats: &AllStats,
 ) -> impl Fn(usize, Transport) -> Worker + Clone + Send + 'static {
-    let (current, stats) = (publisher.current(), stats.clone());
+    let (current, stats) = (current.clone(), stats.clone());
     move |_, _| {
         let counters = Arc::new(Stats::default());
         stats.lock().expect("nobody panics while holding it").push(counters.clone());
@@ -108,8 +151,9 @@ fn worker_maker(
 /// A process that serves.
 struct Server {
     config: Config,
-    revision: u64,
-    publisher: Publisher,
+    /// How often files were loaded and served.
+    loads: u64,
+    state: State,
     watcher: Option<Watcher>,
     /// What the state being served was read from.
     files: Vec<PathBuf>,
@@ -147,7 +191,6 @@ impl Server {
                 counters_at = Some(now + every);
                 self.log_counters("counters");
             }
-            self.publisher.free_retired();
         }
     }
 
@@ -162,7 +205,7 @@ impl Server {
         };
         let config = Config::read(&self.config.file);
         let loaded = match &config {
-            Ok(config) => guarded(&mut || load(config, self.revision + 1, &|_, _| {})),
+            Ok(config) => guarded(&mut || load(config, self.loads + 1, &|_, _| {})),
             Err(problems) => Err(problems.clone()),
         };
         match (loaded, config) {
@@ -174,18 +217,21 @@ impl Server {
                         warn!("what is under [{part}] has changed; it takes a restart");
                     }
                 }
-                self.revision += 1;
+                self.loads += 1;
                 log_loaded(&loaded);
-                self.publisher.publish(loaded.snapshot);
-                self.files = loaded.files;
+                self.files = loaded.files.clone();
+                self.state.load(loaded);
                 self.config = config;
                 watch(&mut self.watcher, &self.config, &self.files);
             }
             (loaded, config) => {
-                for problem in loaded.err().iter().flatten().filter(|p| p.severity == Severity::Error) {
+                let mut problems = loaded.err().unwrap_or_default();
+                problems.retain(|problem| problem.severity == Severity::Error);
+                for problem in &problems {
                     error!("{problem}");
                 }
-                error!(revision = self.revision, "the change is not served; the old state keeps serving");
+                self.state.rejected(problems);
+                error!(load = self.loads, "the change is not served; the old state keeps serving");
                 // What mends it may come to the old places or to the new ones.
                 watch(&mut self.watcher, config.as_ref().unwrap_or(&self.config), &self.files);
             }
@@ -229,7 +275,7 @@ fn log_loaded(loaded: &Loaded) {
     }
     let report = &loaded.report;
     info!(
-        revision = loaded.snapshot.revision,
+        load = loaded.snapshot.revision,
         zones = report.zones,
         static_records = report.static_records,
         steered_records = report.steered_records,

@@ -16,6 +16,7 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -210,6 +211,49 @@ impl<'s> Fields<'s> {
         Some(number)
     }
 
+    /// A list of whole numbers; a single one may stand without its brackets.
+    pub fn integers(&mut self, name: &'static str) -> Vec<At<i64>> {
+        let list = self.list(name);
+        let read = |value: &DeValue| match value {
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        };
+        list.into_iter().filter_map(|value| self.typed(name, value, "a whole number", read)).collect()
+    }
+
+    /// A span of time as text, such as `30s`, `2m` or `1h 30m`.
+    pub fn duration(&mut self, name: &'static str) -> Option<At<Duration>> {
+        let text = self.text(name)?;
+        match parse_duration(&text.value) {
+            Ok(duration) => Some(text.map(|_| duration)),
+            Err(message) => {
+                self.error(name, text.line, message);
+                None
+            }
+        }
+    }
+
+    /// A table whose keys are the operator's own and whose values are numbers, in the order they stand.
+    pub fn named_floats(self, least: f64, most: f64) -> Vec<(At<String>, f64)> {
+        let (document, object) = (self.document, self.object.clone());
+        let mut numbers = Vec::new();
+        for (key, At { value, line }) in self.into_values() {
+            let number: Option<f64> = match &value {
+                DeValue::Float(number) => number.as_str().parse().ok(),
+                DeValue::Integer(number) => number.as_str().parse().ok(),
+                _ => None,
+            };
+            match number.filter(|number| (least..=most).contains(number)) {
+                Some(number) => numbers.push((key, number)),
+                None => {
+                    let message = format!("write a number from {least} to {most}");
+                    document.record(Problem::error(document.file, line, message).of(&object).at(&key.value));
+                }
+            }
+        }
+        numbers
+    }
+
     /// `true` or `false`.
     pub fn flag(&mut self, name: &'static str) -> Option<At<bool>> {
         let value = self.value(name)?;
@@ -337,6 +381,16 @@ impl<'s> Fields<'s> {
             }
         }
     }
+}
+
+/// Reads a span of time as an operator writes it: `30s`, `2m`, `1h 30m`.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let read: Result<jiff::SignedDuration, _> = text.parse();
+    let duration = read.ok().and_then(|duration| Duration::try_from(duration).ok());
+    duration.ok_or_else(|| format!("`{text}` is no span of time; write one such as 30s, 2m or 1h 30m"))
 }
 
 #[cfg(test)]

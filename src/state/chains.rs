@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
 use super::meta::MetaSpec;
+use super::policy::{FeedSpec, PoolPolicy};
 use crate::chain::{OptionValue, Options};
 use crate::files::{At, Document, Fields, Problem};
 use crate::geo::Country;
@@ -34,6 +35,8 @@ pub struct Chains {
     pub pools: BTreeMap<String, Pool>,
     /// Steered records, in the order they stand.
     pub records: Vec<RecordSpec>,
+    /// Outside sources of live values, by name.
+    pub feeds: BTreeMap<String, At<FeedSpec>>,
 }
 
 /// Where something is written.
@@ -50,6 +53,8 @@ pub struct Place {
 pub struct Pop {
     /// Where it is written.
     pub place: Place,
+    /// Its city, for people.
+    pub city: Option<String>,
     /// Its country and coordinates.
     pub meta: MetaSpec,
 }
@@ -63,6 +68,8 @@ pub struct Pool {
     pub meta: MetaSpec,
     /// Its answers.
     pub answers: Vec<AnswerSpec>,
+    /// How it is operated.
+    pub policy: PoolPolicy,
 }
 
 /// One answer as written.
@@ -121,6 +128,27 @@ pub struct RecordSpec {
     pub spread: (u8, u8),
 }
 
+impl RecordSpec {
+    /// A record of a pool that says nothing of its own.
+    pub fn bare(place: Place, pool: At<String>) -> RecordSpec {
+        RecordSpec {
+            place,
+            name: Name::root(),
+            ttl: TTL_DEFAULT as u32,
+            pool: Some(pool),
+            answers: Vec::new(),
+            groups: BTreeMap::new(),
+            meta: MetaSpec::default(),
+            filters: Vec::new(),
+            use_client_subnet: true,
+            rotate: true,
+            panic_threshold: 0.0,
+            nodata_on_empty: false,
+            spread: (0, 0),
+        }
+    }
+}
+
 /// One filter of a chain as written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FilterSpec {
@@ -173,6 +201,14 @@ impl Chains {
                 let pool = read_pool(file, &name, fields);
                 insert_once(&mut self.pools, "pool", name, pool, |pool| &pool.place, &document, file);
             }
+            for (name, fields) in root.named_tables("feed") {
+                let feed = At { value: FeedSpec::read(&name.value, fields), line: name.line };
+                if self.feeds.insert(name.value.clone(), feed).is_some() {
+                    let message = "is written in another file too; keep one";
+                    document
+                        .record(Problem::error(file, name.line, message).of(format!("feed {}", name.value)));
+                }
+            }
             for fields in root.tables("record") {
                 self.records.extend(read_record(file, fields));
             }
@@ -206,19 +242,27 @@ fn read_pop(file: &Path, name: &At<String>, mut fields: Fields) -> Pop {
     let country = fields.parsed::<Country>("country");
     let country = country.and_then(|country| assigned(&fields, "country", country));
     let coordinates = read_coordinates(&mut fields);
-    fields.text("city");
+    let city = fields.text("city").map(|city| city.value);
     fields.finish();
     let meta = country.map(|country| MetaSpec::of_pop(country, coordinates)).unwrap_or_default();
-    Pop { place: Place { file: file.into(), line: name.line }, meta }
+    Pop { place: Place { file: file.into(), line: name.line }, city, meta }
 }
 
 fn read_pool(file: &Path, name: &At<String>, mut fields: Fields) -> Pool {
     fields.object = format!("pool {}", name.value);
     fields.require(&["answer"]);
     let meta = MetaSpec::read(&mut fields);
-    let answers = fields.tables("answer").into_iter().map(|fields| read_answer(file, fields)).collect();
+    let answers: Vec<AnswerSpec> =
+        fields.tables("answer").into_iter().map(|fields| read_answer(file, fields)).collect();
+    let (policy, named) = PoolPolicy::read(&mut fields);
+    for pop in named {
+        let stands = |answer: &AnswerSpec| answer.pop.as_ref().is_some_and(|at| at.value == pop.value);
+        if !answers.iter().any(stands) {
+            fields.error("capacity", pop.line, format!("the pool has no answer at a PoP `{}`", pop.value));
+        }
+    }
     fields.finish();
-    Pool { place: Place { file: file.into(), line: name.line }, meta, answers }
+    Pool { place: Place { file: file.into(), line: name.line }, meta, answers, policy }
 }
 
 fn read_answer(file: &Path, mut fields: Fields) -> AnswerSpec {

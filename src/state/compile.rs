@@ -15,15 +15,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::chains::{AnswerSpec, Chains, FilterSpec, Place, RecordSpec, read_chains};
+use super::base::{Base, BaseAnswer, BasePool, BasePop, BaseRecord};
+use super::chains::{AnswerSpec, Chains, FilterSpec, Place, Pop, RecordSpec, read_chains};
 use super::zones::{ZoneText, check_zones, read_zones};
 use crate::chain::filters::KINDS;
-use crate::chain::{self, Answer, Chain, Effect, LiveMeta, MAX_ANSWERS, draw};
+use crate::chain::{self, Answer, Chain, Effect, MAX_ANSWERS, OptionValue, draw};
 use crate::config::Config;
 use crate::engine::steering::{Family, Live, Record, Steering};
 use crate::engine::zones::{StaticRecord, StaticZone, SteeredKind};
 use crate::engine::{Identity, Snapshot, Zones};
-use crate::files::{Problem, Severity};
+use crate::files::{At, Problem, Severity};
 use crate::geo::{Questions, World};
 use crate::wire::Name;
 
@@ -33,6 +34,8 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// What geo knows, for `explain` and `geoip lookup`.
     pub world: Arc<World>,
+    /// What the files say, for drains, splits and feeds.
+    pub base: Base,
     /// Legal, but hardly what was meant.
     pub warnings: Vec<Problem>,
     /// What it is made of.
@@ -129,9 +132,10 @@ pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded
         shared: HashMap::new(),
         steerings: Vec::new(),
         live: Vec::new(),
+        answers: Vec::new(),
         problems,
     };
-    let records = compiler.compile(&mut served_zones);
+    let (records, base) = compiler.compile(&mut served_zones);
     let Compiler { steerings, live, mut problems, .. } = compiler;
     problems.sort_by(|a, b| (a.severity, &a.file, a.line).cmp(&(b.severity, &b.file, b.line)));
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
@@ -169,7 +173,7 @@ pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded
         live,
         identity: Arc::new(identity),
     };
-    Ok(Loaded { snapshot, world: Arc::new(world), warnings: problems, report, files })
+    Ok(Loaded { snapshot, world: Arc::new(world), base, warnings: problems, report, files })
 }
 
 fn static_zone(zone: &ZoneText) -> StaticZone<'_> {
@@ -191,19 +195,22 @@ struct Compiler<'c> {
     shared: HashMap<String, Option<u32>>,
     steerings: Vec<Steering>,
     live: Vec<Arc<Live>>,
+    /// The answers of each steering, as the files have them.
+    answers: Vec<Vec<BaseAnswer>>,
     problems: Vec<Problem>,
 }
 
 /// A record's answers, ready for its chain.
+#[derive(Default)]
 struct Answered {
     answers: Vec<Answer>,
-    live: Vec<LiveMeta>,
-    split: Vec<f64>,
+    base: Vec<BaseAnswer>,
 }
 
 impl Compiler<'_> {
-    fn compile(&mut self, zones: &mut Zones) -> Vec<Record> {
+    fn compile(&mut self, zones: &mut Zones) -> (Vec<Record>, Base) {
         let mut records = Vec::new();
+        let mut base = self.base();
         for spec in &self.chains.records {
             let steering = self.steering(spec);
             let is_cname = self.written(spec).iter().any(|answer| answer.cname.is_some());
@@ -214,7 +221,16 @@ impl Compiler<'_> {
             // What failed has been told; the record's mistakes do not hide those of the next.
             let Some(steering) = steering else { continue };
             let name = spec.name.to_lowercase();
-            let salt = draw::salt(self.seed, &["sticky", name.to_string().trim_end_matches('.')]);
+            let text = name.to_string().trim_end_matches('.').to_string();
+            let salt = draw::salt(self.seed, &["sticky", &text]);
+            base.records.push(BaseRecord {
+                place: spec.place.clone(),
+                name: text,
+                ttl: spec.ttl,
+                pool: spec.pool.as_ref().map(|pool| pool.value.clone()),
+                filters: spec.filters.iter().map(written_filter).collect(),
+                steering,
+            });
             records.push(Record {
                 name,
                 ttl: spec.ttl,
@@ -225,7 +241,31 @@ impl Compiler<'_> {
                 steering,
             });
         }
-        records
+        base.steerings = std::mem::take(&mut self.answers);
+        (records, base.with_index())
+    }
+
+    /// What there is beside the records: PoPs, feeds, and pools with answers of their own meta.
+    fn base(&mut self) -> Base {
+        let chains = self.chains;
+        let pop = |(name, pop): (&String, &Pop)| {
+            (name.clone(), BasePop { place: pop.place.clone(), city: pop.city.clone() })
+        };
+        let pools = chains.pools.iter().map(|(name, pool)| {
+            let answers = self.pool_answers(name);
+            let (place, policy) = (pool.place.clone(), pool.policy.clone());
+            (name.clone(), BasePool { place, policy, answers })
+        });
+        let pools = pools.collect();
+        let feeds = chains.feeds.iter().map(|(name, feed)| (name.clone(), feed.value.clone()));
+        Base { pops: chains.pops.iter().map(pop).collect(), pools, feeds: feeds.collect(), ..Base::default() }
+    }
+
+    /// A pool's answers, as a record with neither meta nor groups of its own would have them.
+    fn pool_answers(&mut self, pool: &str) -> Vec<BaseAnswer> {
+        let line = self.chains.pools[pool].place.line;
+        let bare = RecordSpec::bare(self.chains.pools[pool].place.clone(), At { value: pool.into(), line });
+        self.answers(&bare).base
     }
 
     /// The steering of a record: one it can share, or a new one.
@@ -243,15 +283,17 @@ impl Compiler<'_> {
 
     fn new_steering(&mut self, spec: &RecordSpec) -> Option<u32> {
         let errors = self.error_count();
-        let Answered { answers, live, split } = self.answers(spec);
+        let Answered { answers, base } = self.answers(spec);
         let chain = self.chain(spec, &answers);
         if self.error_count() > errors {
             return None;
         }
         let steering = Steering::new(answers, chain, spec.panic_threshold, self.seed);
-        let undrained = vec![0; live.len()];
-        self.live.push(Live::new(&steering, live, undrained, split));
+        let live = base.iter().map(|answer| answer.live.values(|_| None)).collect();
+        let split = base.iter().map(|answer| answer.weight).collect();
+        self.live.push(Live::new(&steering, live, vec![0; base.len()], split));
         self.steerings.push(steering);
+        self.answers.push(base);
         Some(self.steerings.len() as u32 - 1)
     }
 
@@ -267,7 +309,7 @@ impl Compiler<'_> {
     /// A record's answers as far as they can be made; what is wrong with them is told.
     fn answers(&mut self, spec: &RecordSpec) -> Answered {
         let chains = self.chains;
-        let mut answered = Answered { answers: Vec::new(), live: Vec::new(), split: Vec::new() };
+        let mut answered = Answered::default();
         let (pool, written) = match &spec.pool {
             None => (None, &spec.answers),
             Some(name) => match chains.pools.get(&name.value) {
@@ -324,9 +366,43 @@ impl Compiler<'_> {
                     + 1
             });
             let (meta, live) = meta.into_meta();
+            for (value, feed) in live.feeds() {
+                if !chains.feeds.contains_key(feed) {
+                    let message = format!(
+                        "{}; write a table [feed.{feed}]",
+                        unknown("feed", feed, chains.feeds.keys())
+                    );
+                    self.answer_error(&owner, answer, value, message);
+                }
+            }
             let pool_name = pool.map(|(name, _)| name.clone());
+            let named = answer_name(answer, pool_name.as_deref(), index);
+            let mut id = match &pool_name {
+                None => format!("{}/{named}", spec.name.to_lowercase().to_string().trim_end_matches('.')),
+                Some(pool) if named == *pool || answer.name.is_some() => {
+                    let called = called(answer, None);
+                    let own = if called.is_empty() { named.clone() } else { called };
+                    format!("{pool}/{own}")
+                }
+                Some(_) => named.clone(),
+            };
+            if answered.base.iter().any(|other| other.id == id) {
+                let _ = write!(id, "#{}", index + 1);
+            }
+            answered.base.push(BaseAnswer {
+                id: id.clone(),
+                pool: pool_name.clone(),
+                pop: answer.pop.as_ref().map(|pop| pop.value.clone()),
+                stack: answer.stack.clone(),
+                weight: answer.weight.unwrap_or(1.0),
+                meta: meta.clone(),
+                live,
+                rdata: rdata_text(answer),
+                place: answer.place.clone(),
+            });
             answered.answers.push(Answer {
-                name: answer_name(answer, pool_name.as_deref(), index),
+                id,
+                name: named,
                 pool: pool_name,
                 pop: answer.pop.as_ref().map(|pop| pop.value.clone()),
                 stack: answer.stack.clone(),
@@ -337,8 +413,6 @@ impl Compiler<'_> {
                 cname: answer.cname.clone(),
                 meta,
             });
-            answered.live.push(live);
-            answered.split.push(answer.weight.unwrap_or(1.0));
         }
         self.check_answers(&owner, pool.is_some(), written, &answered);
         answered
@@ -392,7 +466,7 @@ impl Compiler<'_> {
             }
         }
         // A record without any answer has been told so already.
-        if !written.is_empty() && !answered.split.iter().any(|weight| *weight > 0.0) {
+        if !written.is_empty() && !answered.base.iter().any(|answer| answer.weight > 0.0) {
             let message = "every weight is 0, so it can never answer; give one a weight";
             self.tell(Severity::Error, owner, "answer", message.into());
         }
@@ -493,6 +567,26 @@ fn answer_name(answer: &AnswerSpec, pool: Option<&str>, index: usize) -> String 
         (None, called) if called.is_empty() => format!("answer {}", index + 1),
         (None, called) => called,
     }
+}
+
+fn rdata_text(answer: &AnswerSpec) -> Vec<String> {
+    let a = answer.a.iter().map(|address| address.to_string());
+    let aaaa = answer.aaaa.iter().map(|address| address.to_string());
+    a.chain(aaaa).chain(answer.cname.iter().map(|target| target.to_string())).collect()
+}
+
+/// A filter with its options as they were written.
+fn written_filter(filter: &FilterSpec) -> (String, bool, serde_json::Map<String, serde_json::Value>) {
+    let option = |(name, value): (&String, &OptionValue)| {
+        let value = match value {
+            OptionValue::Bool(on) => (*on).into(),
+            OptionValue::Integer(number) => (*number).into(),
+            OptionValue::Float(number) => (*number).into(),
+            OptionValue::Text(text) => text.clone().into(),
+        };
+        (name.clone(), value)
+    };
+    (filter.name.clone(), filter.disabled, filter.options.iter().map(option).collect())
 }
 
 fn unknown(kind: &str, name: &str, known: impl Iterator<Item: std::fmt::Display>) -> String {

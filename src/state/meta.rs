@@ -6,6 +6,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use super::model::LiveValues;
 use crate::chain::{LiveMeta, Meta, Up};
 use crate::files::{At, Fields};
 use crate::geo::written::{assigned, read_coordinates};
@@ -27,15 +28,109 @@ pub struct MetaSpec {
     ip_prefixes: Option<Vec<IpNet>>,
     asn: Option<Vec<u32>>,
     note: Option<String>,
-    up: Option<bool>,
-    loadavg: Option<f64>,
-    connections: Option<f64>,
-    requests: Option<f64>,
-    low_watermark: Option<f64>,
-    high_watermark: Option<f64>,
-    weight: Option<f64>,
-    priority: Option<u32>,
-    cost: Option<f64>,
+    live: LiveSpec,
+}
+
+/// A live value as written: itself, or the feed that gives it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Value<T> {
+    /// What stands there.
+    Literal(T),
+    /// Whatever this feed says last.
+    Feed(String),
+}
+
+/// Live meta as written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LiveSpec {
+    /// See [`LiveMeta::up`].
+    pub up: Option<Value<bool>>,
+    /// See [`LiveMeta::loadavg`].
+    pub loadavg: Option<Value<f64>>,
+    /// See [`LiveMeta::connections`].
+    pub connections: Option<Value<f64>>,
+    /// See [`LiveMeta::requests`].
+    pub requests: Option<Value<f64>>,
+    /// See [`LiveMeta::low_watermark`].
+    pub low_watermark: Option<Value<f64>>,
+    /// See [`LiveMeta::high_watermark`].
+    pub high_watermark: Option<Value<f64>>,
+    /// See [`LiveMeta::weight`].
+    pub weight: Option<Value<f64>>,
+    /// See [`LiveMeta::priority`].
+    pub priority: Option<Value<u32>>,
+    /// See [`LiveMeta::cost`].
+    pub cost: Option<Value<f64>>,
+}
+
+impl LiveSpec {
+    fn over(self, base: LiveSpec) -> LiveSpec {
+        LiveSpec {
+            up: self.up.or(base.up),
+            loadavg: self.loadavg.or(base.loadavg),
+            connections: self.connections.or(base.connections),
+            requests: self.requests.or(base.requests),
+            low_watermark: self.low_watermark.or(base.low_watermark),
+            high_watermark: self.high_watermark.or(base.high_watermark),
+            weight: self.weight.or(base.weight),
+            priority: self.priority.or(base.priority),
+            cost: self.cost.or(base.cost),
+        }
+    }
+
+    /// The values, where `fed` gives what a feed says of this answer.
+    pub fn values<'f>(&self, fed: impl Fn(&str) -> Option<&'f LiveValues>) -> LiveMeta {
+        fn number<'f, T: Copy>(
+            value: &Option<Value<T>>,
+            fed: &impl Fn(&str) -> Option<&'f LiveValues>,
+            of: impl Fn(&LiveValues) -> Option<T>,
+        ) -> Option<T> {
+            match value {
+                None => None,
+                Some(Value::Literal(value)) => Some(*value),
+                Some(Value::Feed(feed)) => fed(feed).and_then(of),
+            }
+        }
+        let up = match &self.up {
+            None => Up::default(),
+            Some(Value::Literal(up)) => Up { literal: Some(*up), ..Up::default() },
+            Some(Value::Feed(feed)) => Up { feed: fed(feed).and_then(|said| said.up), ..Up::default() },
+        };
+        LiveMeta {
+            up,
+            loadavg: number(&self.loadavg, &fed, |said| said.loadavg),
+            connections: number(&self.connections, &fed, |said| said.connections),
+            requests: number(&self.requests, &fed, |said| said.requests),
+            low_watermark: number(&self.low_watermark, &fed, |said| said.low_watermark),
+            high_watermark: number(&self.high_watermark, &fed, |said| said.high_watermark),
+            weight: number(&self.weight, &fed, |said| said.weight),
+            priority: number(&self.priority, &fed, |said| said.priority),
+            cost: number(&self.cost, &fed, |said| said.cost),
+        }
+    }
+
+    /// The feeds that give values, with the names of the values.
+    pub fn feeds(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        fn feed<T>(value: &Option<Value<T>>) -> Option<&str> {
+            match value {
+                Some(Value::Feed(feed)) => Some(feed),
+                _ => None,
+            }
+        }
+        let named = [
+            ("up", feed(&self.up)),
+            ("loadavg", feed(&self.loadavg)),
+            ("connections", feed(&self.connections)),
+            ("requests", feed(&self.requests)),
+            ("low_watermark", feed(&self.low_watermark)),
+            ("high_watermark", feed(&self.high_watermark)),
+            ("weight", feed(&self.weight)),
+            ("priority", feed(&self.priority)),
+            ("cost", feed(&self.cost)),
+        ];
+        named.into_iter().filter_map(|(name, feed)| Some((name, feed?)))
+    }
 }
 
 impl MetaSpec {
@@ -57,20 +152,12 @@ impl MetaSpec {
             ip_prefixes: self.ip_prefixes.or(base.ip_prefixes),
             asn: self.asn.or(base.asn),
             note: self.note.or(base.note),
-            up: self.up.or(base.up),
-            loadavg: self.loadavg.or(base.loadavg),
-            connections: self.connections.or(base.connections),
-            requests: self.requests.or(base.requests),
-            low_watermark: self.low_watermark.or(base.low_watermark),
-            high_watermark: self.high_watermark.or(base.high_watermark),
-            weight: self.weight.or(base.weight),
-            priority: self.priority.or(base.priority),
-            cost: self.cost.or(base.cost),
+            live: self.live.over(base.live),
         }
     }
 
     /// What filters read: the part that is compiled, and the part that lives.
-    pub fn into_meta(self) -> (Meta, LiveMeta) {
+    pub fn into_meta(self) -> (Meta, LiveSpec) {
         let meta = Meta {
             country: self.country.unwrap_or_default(),
             subdivisions: self.subdivisions.unwrap_or_default(),
@@ -81,24 +168,13 @@ impl MetaSpec {
             asn: self.asn.unwrap_or_default(),
             note: self.note,
         };
-        let live = LiveMeta {
-            up: Up { literal: self.up, ..Up::default() },
-            loadavg: self.loadavg,
-            connections: self.connections,
-            requests: self.requests,
-            low_watermark: self.low_watermark,
-            high_watermark: self.high_watermark,
-            weight: self.weight,
-            priority: self.priority,
-            cost: self.cost,
-        };
-        (meta, live)
+        (meta, self.live)
     }
 
     /// Whether the watermarks, as far as both are there, stand the right way round.
     pub fn watermarks(&self) -> Result<(), String> {
-        match (self.low_watermark, self.high_watermark) {
-            (Some(low), Some(high)) if low > high => Err(format!(
+        match (&self.live.low_watermark, &self.live.high_watermark) {
+            (Some(Value::Literal(low)), Some(Value::Literal(high))) if low > high => Err(format!(
                 "low_watermark {low} is above high_watermark {high}; load is shed from the low to the high mark"
             )),
             _ => Ok(()),
@@ -118,15 +194,17 @@ impl MetaSpec {
             ip_prefixes: read_prefixes(&mut fields),
             asn: read_asns(&mut fields),
             note: read_note(&mut fields),
-            up: read_up(&mut fields),
-            loadavg: read_number(&mut fields, "loadavg"),
-            connections: read_number(&mut fields, "connections"),
-            requests: read_number(&mut fields, "requests"),
-            low_watermark: read_number(&mut fields, "low_watermark"),
-            high_watermark: read_number(&mut fields, "high_watermark"),
-            weight: read_number(&mut fields, "weight"),
-            priority: fields.integer_in("priority", 0, i64::from(u32::MAX)).map(|n| n.value as u32),
-            cost: read_number(&mut fields, "cost"),
+            live: LiveSpec {
+                up: read_live(&mut fields, "up", "true or false", up_of),
+                loadavg: read_number(&mut fields, "loadavg"),
+                connections: read_number(&mut fields, "connections"),
+                requests: read_number(&mut fields, "requests"),
+                low_watermark: read_number(&mut fields, "low_watermark"),
+                high_watermark: read_number(&mut fields, "high_watermark"),
+                weight: read_number(&mut fields, "weight"),
+                priority: read_live(&mut fields, "priority", "a whole number of at least 0", whole_of),
+                cost: read_number(&mut fields, "cost"),
+            },
         };
         fields.finish();
         spec
@@ -227,46 +305,58 @@ fn read_note(fields: &mut Fields) -> Option<String> {
 }
 
 /// NS1's clients write `up` as a bool, 0 or 1, or either in quotes.
-fn read_up(fields: &mut Fields) -> Option<bool> {
-    let At { value, line } = refuse_feed(fields, "up")?;
-    let up = match &value {
+fn up_of(value: &DeValue) -> Option<bool> {
+    match value {
         DeValue::Boolean(up) => Some(*up),
         DeValue::Integer(number) => bit(number.as_str()),
         DeValue::String(text) => bit(text),
         _ => None,
-    };
-    if up.is_none() {
-        fields.error("up", line, "write true or false");
     }
-    up
 }
 
 fn bit(text: &str) -> Option<bool> {
     BTreeMap::from([("1", true), ("true", true), ("0", false), ("false", false)]).get(text).copied()
 }
 
-/// A number of at least 0, as every live number is.
-fn read_number(fields: &mut Fields, name: &'static str) -> Option<f64> {
-    let At { value, line } = refuse_feed(fields, name)?;
-    let number = match &value {
-        DeValue::Float(number) => number.as_str().parse().ok(),
-        DeValue::Integer(number) => number.as_str().parse().ok(),
+fn whole_of(value: &DeValue) -> Option<u32> {
+    match value {
+        DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
         DeValue::String(text) => text.parse().ok(),
         _ => None,
-    };
-    let number = number.filter(|number: &f64| number.is_finite() && *number >= 0.0);
-    if number.is_none() {
-        fields.error(name, line, "write a number of at least 0");
     }
-    number
 }
 
-/// A value, unless it is `{ feed = ... }`.
-fn refuse_feed<'s>(fields: &mut Fields<'s>, name: &'static str) -> Option<At<DeValue<'s>>> {
-    let value = fields.value(name)?;
-    if value.value.as_table().is_some_and(|table| table.contains_key("feed")) {
-        fields.error(name, value.line, "feeds have no source in this version; write a literal value");
-        return None;
+/// A number of at least 0, as every live number is.
+fn read_number(fields: &mut Fields, name: &'static str) -> Option<Value<f64>> {
+    read_live(fields, name, "a number of at least 0", |value| {
+        let number = match value {
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            DeValue::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        number.filter(|number: &f64| number.is_finite() && *number >= 0.0)
+    })
+}
+
+/// A value, or `{ feed = "..." }`.
+fn read_live<T>(
+    fields: &mut Fields,
+    name: &'static str,
+    wanted: &str,
+    read: impl Fn(&DeValue) -> Option<T>,
+) -> Option<Value<T>> {
+    let At { value, line } = fields.value(name)?;
+    if value.as_table().is_some_and(|table| table.contains_key("feed")) {
+        let mut table = fields.as_table(name, At { value, line })?;
+        table.object = format!("{} {name}", fields.object).trim_start().into();
+        let feed = table.text("feed");
+        table.finish();
+        return feed.map(|feed| Value::Feed(feed.value));
     }
-    Some(value)
+    let read = read(&value);
+    if read.is_none() {
+        fields.error(name, line, format!("write {wanted}, or {{ feed = \"...\" }}"));
+    }
+    read.map(Value::Literal)
 }

@@ -5,23 +5,31 @@
 //!                                                              Loaded -> publisher -> Snapshot
 //! ```
 //!
-//! Beside that walk: what two sets of files say otherwise ([`changes`]), what that does to clients ([`impact`]),
+//! Beside that walk: what two sets of files say otherwise ([`edits`]), what that does to clients ([`impact`]),
 //! what would be served if ([`whatif`]), and what the operator expects of it ([`expectations`]).
 //!
 //! All or nothing: what cannot be compiled changes nothing, and the old state keeps serving.
 //! Deliberately absent so far: the store and the road of writes; everything comes from files.
 
+pub mod base;
 pub mod chains;
-pub mod changes;
+pub mod change;
+pub mod clock;
 pub mod compile;
-
+pub mod edits;
 pub mod expectations;
+pub mod guards;
 pub mod impact;
+pub mod keeper;
+pub mod live;
 pub mod meta;
+pub mod migration;
 pub mod model;
 
+pub mod policy;
 pub mod publisher;
 pub mod store;
+pub mod view;
 pub mod watch;
 pub mod whatif;
 pub mod zones;

@@ -1,4 +1,7 @@
-//! Live values that are supposed: what would be served if these drains, splits and feed values were so.
+//! Live values that are supposed: what would be served if these drains, splits and values were so.
+//!
+//! Unlike [`super::live`], which compiles what is wanted and said, this asks nothing of a model: a value counts
+//! whether the files give it a feed or not, so that a test can say what is not so yet.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,15 +44,12 @@ pub fn suppose(snapshot: &Snapshot, what_if: &WhatIf) -> Snapshot {
 /// The live values of every steering, as they would be.
 fn live_values(snapshot: &Snapshot, what_if: &WhatIf) -> Vec<Arc<Live>> {
     let mut supposed = Vec::with_capacity(snapshot.live.len());
-    for (at, (steering, live)) in snapshot.steerings.iter().zip(&snapshot.live).enumerate() {
-        let record = snapshot.records.iter().find(|record| record.steering as usize == at);
-        let record = record.map_or_else(String::new, |record| record.name.to_string());
-        let record = record.trim_end_matches('.');
+    for (steering, live) in snapshot.steerings.iter().zip(&snapshot.live) {
         let (mut meta, mut drained, mut split) =
             (live.meta.clone(), live.drained.clone(), live.split.clone());
         for (index, answer) in steering.answers.iter().enumerate() {
             for (scope, percent) in &what_if.drains {
-                if covers(scope, answer, record) {
+                if covers(scope, answer) {
                     drained[index] = drained[index].max(*percent);
                 }
             }
@@ -61,7 +61,7 @@ fn live_values(snapshot: &Snapshot, what_if: &WhatIf) -> Vec<Arc<Live>> {
                 }
             }
             for (scope, values) in &what_if.values {
-                if covers(scope, answer, record) {
+                if covers(scope, answer) {
                     say(&mut meta[index], values);
                 }
             }
@@ -71,11 +71,10 @@ fn live_values(snapshot: &Snapshot, what_if: &WhatIf) -> Vec<Arc<Live>> {
     supposed
 }
 
-/// Whether an answer is in a scope; an answer that a record has by itself may be named with the record.
-pub fn covers(scope: &Scope, answer: &Answer, record: &str) -> bool {
+/// Whether an answer is in a scope. One that a record has by itself may be named without the record.
+pub fn covers(scope: &Scope, answer: &Answer) -> bool {
     if let Some(name) = &scope.answer {
-        let of_record = name.strip_prefix(record).and_then(|rest| rest.strip_prefix('/'));
-        return *name == answer.name || answer.pool.is_none() && of_record == Some(&*answer.name);
+        return *name == answer.id || *name == answer.name;
     }
     let fields = [(&scope.pop, &answer.pop), (&scope.pool, &answer.pool), (&scope.stack, &answer.stack)];
     let is_any = fields.iter().any(|(wanted, _)| wanted.is_some());
@@ -102,13 +101,14 @@ mod tests {
     #[test]
     fn a_scope_is_a_conjunction_or_one_answer() {
         let answer = Answer {
+            id: "wss/dublin/envoy".into(),
             name: "wss/dublin/envoy".into(),
             pool: Some("wss".into()),
             pop: Some("dublin".into()),
             stack: Some("envoy".into()),
             ..Answer::default()
         };
-        let own = Answer { name: "one".into(), ..Answer::default() };
+        let own = Answer { id: "x.example/one".into(), name: "one".into(), ..Answer::default() };
         let scope = |pop: &str, stack: &str| {
             let some = |text: &str| (!text.is_empty()).then(|| text.to_string());
             Scope { pop: some(pop), stack: some(stack), ..Scope::default() }
@@ -116,13 +116,11 @@ mod tests {
         let cases =
             [("dublin", "", true), ("", "envoy", true), ("dublin", "haproxy", false), ("", "", false)];
         for (pop, stack, expect) in cases {
-            assert_eq!(covers(&scope(pop, stack), &answer, "x.example"), expect, "{pop} {stack}");
+            assert_eq!(covers(&scope(pop, stack), &answer), expect, "{pop} {stack}");
         }
         let named = |name: &str| Scope { answer: Some(name.into()), ..Scope::default() };
-        assert!(covers(&named("wss/dublin/envoy"), &answer, "x.example"));
-        assert!(
-            covers(&named("x.example/one"), &own, "x.example") && covers(&named("one"), &own, "x.example")
-        );
-        assert!(!covers(&named("y.example/one"), &own, "x.example"));
+        assert!(covers(&named("wss/dublin/envoy"), &answer));
+        assert!(covers(&named("x.example/one"), &own) && covers(&named("one"), &own));
+        assert!(!covers(&named("y.example/one"), &own));
     }
 }

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test crate takes what it needs")]
 
+pub mod disk;
+pub mod entries;
 pub mod process;
 pub mod query;
 pub mod response;

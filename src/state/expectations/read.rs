@@ -7,7 +7,6 @@ use std::path::Path;
 use std::str::FromStr;
 
 use hickory_proto::rr::RecordType;
-use toml::de::DeValue;
 
 use super::{Expect, Test};
 use crate::chain::Answer;
@@ -87,11 +86,8 @@ impl<'s> Known<'s> {
 
     /// Whether any answer is in a scope.
     fn has(&self, scope: &Scope) -> bool {
-        self.snapshot.records.iter().any(|record| {
-            let name = record.name.to_string();
-            let steering = &self.snapshot.steerings[record.steering as usize];
-            steering.answers.iter().any(|answer| covers(scope, answer, name.trim_end_matches('.')))
-        })
+        let mut answers = self.snapshot.steerings.iter().flat_map(|steering| &steering.answers);
+        answers.any(|answer| covers(scope, answer))
     }
 }
 
@@ -221,22 +217,19 @@ fn read_splits(fields: &mut Fields, known: &Known) -> Vec<(String, String, BTree
         split.require(&["pool", "pop", "weights"]);
         let pool = read_known(&mut split, "pool", "pool", &known.pools).map(|pool| pool.value);
         let pop = read_known(&mut split, "pop", "PoP", &known.pops).map(|pop| pop.value);
-        let weights = split.table("weights").map(Fields::into_values).unwrap_or_default();
+        let line = split.line;
+        let weights = split.table("weights").map(|mut weights| {
+            weights.object = format!("{object} weights");
+            weights.named_floats(0.0, VALUE_MAX)
+        });
         let mut read = BTreeMap::new();
-        for (stack, value) in weights {
-            let at = Scope {
-                stack: Some(stack.value.clone()),
-                pool: pool.clone(),
-                pop: pop.clone(),
-                answer: None,
-            };
+        for (stack, weight) in weights.unwrap_or_default() {
+            let stack = stack.value;
+            let at = Scope { stack: Some(stack.clone()), pool: pool.clone(), pop: pop.clone(), answer: None };
             if !known.has(&at) {
-                split.error("weights", stack.line, format!("there is no answer of {at}"));
+                split.error("weights", line, format!("there is no answer of {at}"));
             }
-            match number(&value.value) {
-                Some(weight) => drop(read.insert(stack.value, weight)),
-                None => split.error("weights", value.line, "write a number of at least 0"),
-            }
+            read.insert(stack, weight);
         }
         split.finish();
         Some((pool?, pop?, read))
@@ -364,16 +357,6 @@ fn percent_range(text: &str) -> Option<(f64, f64)> {
     let (from, to) = text.split_once("..").unwrap_or((text, text));
     let (from, to): (f64, f64) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
     (0.0 <= from && from <= to && to <= 100.0).then_some((from, to))
-}
-
-/// A number of at least 0, with or without a point.
-fn number(value: &DeValue) -> Option<f64> {
-    let number: f64 = match value {
-        DeValue::Float(number) => number.as_str().parse().ok()?,
-        DeValue::Integer(number) => number.as_str().parse().ok()?,
-        _ => return None,
-    };
-    (number.is_finite() && number >= 0.0).then_some(number)
 }
 
 fn unknown(kind: &str, name: &dyn Display, known: impl Iterator<Item: Display>) -> String {

@@ -8,6 +8,10 @@
 //! loses against another's. Values (feeds, verdicts) are apart: they have no revision, and the last one
 //! written wins.
 
+pub mod backup;
+pub mod embedded;
+pub mod export;
+
 use std::collections::BTreeMap;
 
 use super::model::{Entry, Model, Time};
@@ -31,25 +35,47 @@ pub trait Store: Send {
     /// Commits entries whose revisions follow `after` one by one: all of them or none. When it returns,
     /// they survive a power cut.
     ///
+    /// The newest time is raised to the entries' own, never lowered.
+    ///
     /// # Errors
-    /// [`CommitError::Conflict`] when `after` is no longer the newest revision.
+    /// [`CommitError::Conflict`] when `after` is no longer the newest revision. After
+    /// [`StoreError::Unavailable`] nobody knows whether the commit happened, as after any write that was cut
+    /// short: the next [`read`](Store::read) or [`watch`](Store::watch) tells, and a repetition is either the
+    /// commit or a conflict, never both.
     fn commit(&mut self, after: u64, entries: &[Entry]) -> Result<(), CommitError>;
 
     /// The entries after a revision, in order, whoever wrote them.
-    fn watch(&mut self, after: u64) -> Result<Vec<Entry>, StoreError>;
+    fn watch(&mut self, after: u64) -> Result<Watched, StoreError>;
 
     /// At most `limit` entries before a revision (not itself), the newest first: the audit log.
     fn log(&mut self, before: u64, limit: usize) -> Result<Vec<Entry>, StoreError>;
 
-    /// Writes fast values; none removes. `now` becomes the newest time.
+    /// Writes fast values; none removes. The newest time is raised to `now`, never lowered. A backend may
+    /// make them durable later, at the latest with the next commit or the next call of this.
     fn put_values(&mut self, values: &BTreeMap<String, Option<String>>, now: Time) -> Result<(), StoreError>;
 
     /// Drops log entries that are older than `before`, and all but the newest `keep` of the others. Rows
     /// stay.
     fn compact(&mut self, before: Time, keep: usize) -> Result<(), StoreError>;
 
-    /// Replaces everything, as one change: `rhumb state import`.
+    /// Copies what is there, for the day on which it is damaged. Backends that keep copies of their own need
+    /// not.
+    fn back_up(&mut self, now: Time) -> Result<(), StoreError>;
+
+    /// Replaces everything, the newest time included, as one change: `rhumb state import`. The log stays, and
+    /// the revision never goes back: it becomes that of the contents, or the next one if that has passed.
+    /// Whoever watches has to read again.
     fn replace(&mut self, contents: &Contents) -> Result<(), StoreError>;
+}
+
+/// What has happened since a revision.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Watched {
+    /// These, in order; none if nothing has.
+    Entries(Vec<Entry>),
+    /// The log does not lead on from that revision: entries after it were compacted away, everything was
+    /// replaced, or the store is older than who asks. [`Store::read`] is how to go on.
+    TooOld,
 }
 
 /// A store does not work.
@@ -58,7 +84,7 @@ pub enum StoreError {
     /// It cannot be written or read now: a full disk, a lost mount, no right. It may be later.
     #[error("{0}")]
     Unavailable(String),
-    /// What is there cannot be understood.
+    /// What is there, or what should be written, makes no sense.
     #[error("{0}")]
     Corrupt(String),
 }

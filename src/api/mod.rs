@@ -1,0 +1,3 @@
+//! The control plane over HTTP.
+
+pub mod bodies;

@@ -1,0 +1,172 @@
+//! What the files say, as far as drains, splits, feeds and the API need it beside what is compiled.
+//!
+//! The base is owned by git: nothing here changes but by another load (DESIGN, decision 13).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::chains::Place;
+use super::meta::LiveSpec;
+use super::model::Scope;
+use super::policy::{FeedSpec, PoolPolicy};
+use crate::chain::Meta;
+
+/// Everything the files say of steering.
+#[derive(Clone, Debug, Default)]
+pub struct Base {
+    /// Sites, by name.
+    pub pops: BTreeMap<String, BasePop>,
+    /// Pools, by name.
+    pub pools: BTreeMap<String, BasePool>,
+    /// Outside sources of values, by name.
+    pub feeds: BTreeMap<String, FeedSpec>,
+    /// Steered records, in the order of [`crate::engine::Snapshot::records`].
+    pub records: Vec<BaseRecord>,
+    /// The answers of each steering, in the order of [`crate::engine::Snapshot::steerings`].
+    pub steerings: Vec<Vec<BaseAnswer>>,
+    /// Where things occur, for the changes of live values.
+    pub index: Index,
+}
+
+/// A site.
+#[derive(Clone, Debug)]
+pub struct BasePop {
+    /// Where it is written.
+    pub place: Place,
+    /// For people.
+    pub city: Option<String>,
+}
+
+/// A pool.
+#[derive(Clone, Debug)]
+pub struct BasePool {
+    /// Where it is written.
+    pub place: Place,
+    /// How it is operated.
+    pub policy: PoolPolicy,
+    /// Its answers.
+    pub answers: Vec<BaseAnswer>,
+}
+
+/// One answer, as the files have it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BaseAnswer {
+    /// See [`crate::chain::Answer::id`].
+    pub id: String,
+    /// Its pool, if any.
+    pub pool: Option<String>,
+    /// Its site, if any.
+    pub pop: Option<String>,
+    /// Its load balancer generation, if any.
+    pub stack: Option<String>,
+    /// The weight of its stack.
+    pub weight: f64,
+    /// What its place is.
+    pub meta: Meta,
+    /// Its live meta.
+    pub live: LiveSpec,
+    /// What it answers with, as text.
+    pub rdata: Vec<String>,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// A steered record.
+#[derive(Clone, Debug)]
+pub struct BaseRecord {
+    /// Where it is written.
+    pub place: Place,
+    /// Its owner name, without the dot at its end.
+    pub name: String,
+    /// Seconds.
+    pub ttl: u32,
+    /// The pool whose answers it gives, if any.
+    pub pool: Option<String>,
+    /// Its chain: name, whether it is disabled, and the options as they were written.
+    pub filters: Vec<(String, bool, serde_json::Map<String, serde_json::Value>)>,
+    /// The number of its steering.
+    pub steering: u32,
+}
+
+/// Which steerings an answer, a PoP, a pool or a stack occurs in.
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    by_answer: HashMap<String, Vec<u32>>,
+    by_pop: HashMap<String, BTreeSet<u32>>,
+    by_pool: HashMap<String, BTreeSet<u32>>,
+    by_stack: HashMap<String, BTreeSet<u32>>,
+}
+
+impl Base {
+    /// Fills the index from the steerings.
+    pub fn with_index(mut self) -> Base {
+        let mut index = Index::default();
+        for (steering, answers) in self.steerings.iter().enumerate() {
+            let steering = steering as u32;
+            for answer in answers {
+                index.by_answer.entry(answer.id.clone()).or_default().push(steering);
+                let named = [
+                    (&mut index.by_pop, &answer.pop),
+                    (&mut index.by_pool, &answer.pool),
+                    (&mut index.by_stack, &answer.stack),
+                ];
+                for (map, name) in named {
+                    if let Some(name) = name {
+                        map.entry(name.clone()).or_default().insert(steering);
+                    }
+                }
+            }
+        }
+        self.index = index;
+        self
+    }
+
+    /// Every answer once: those of pools, then those of records.
+    pub fn answers(&self) -> impl Iterator<Item = &BaseAnswer> {
+        let pooled = self.pools.values().flat_map(|pool| &pool.answers);
+        let own = self.records.iter().filter(|record| record.pool.is_none());
+        pooled.chain(own.flat_map(|record| &self.steerings[record.steering as usize]))
+    }
+
+    /// The stacks of a pool at a PoP, with the files' weights.
+    pub fn stacks<'b>(&'b self, pool: &str, pop: &'b str) -> impl Iterator<Item = &'b BaseAnswer> {
+        let answers = self.pools.get(pool).map_or(&[][..], |pool| &pool.answers);
+        answers.iter().filter(move |answer| answer.pop.as_deref() == Some(pop))
+    }
+
+    /// The PoPs of a pool.
+    pub fn pops_of(&self, pool: &str) -> BTreeSet<&str> {
+        let answers = self.pools.get(pool).map_or(&[][..], |pool| &pool.answers);
+        answers.iter().filter_map(|answer| answer.pop.as_deref()).collect()
+    }
+
+    /// The steerings that hold an answer.
+    pub fn steerings_of_answer(&self, id: &str) -> &[u32] {
+        self.index.by_answer.get(id).map_or(&[], |steerings| steerings)
+    }
+
+    /// The steerings that a scope may touch: those of its most telling field.
+    pub fn steerings_of(&self, scope: &Scope) -> Vec<u32> {
+        if let Some(answer) = &scope.answer {
+            return self.steerings_of_answer(answer).to_vec();
+        }
+        let maps = [
+            (&self.index.by_pop, &scope.pop),
+            (&self.index.by_pool, &scope.pool),
+            (&self.index.by_stack, &scope.stack),
+        ];
+        let mut named = maps.into_iter().filter_map(|(map, name)| Some(map.get(name.as_ref()?)));
+        named.next().flatten().map_or(Vec::new(), |set| set.iter().copied().collect())
+    }
+}
+
+impl Scope {
+    /// Whether it takes an answer in.
+    pub fn covers(&self, answer: &BaseAnswer) -> bool {
+        if let Some(id) = &self.answer {
+            return *id == answer.id;
+        }
+        let fields = [(&self.pop, &answer.pop), (&self.pool, &answer.pool), (&self.stack, &answer.stack)];
+        fields.iter().any(|(wanted, _)| wanted.is_some())
+            && fields.iter().all(|(wanted, has)| wanted.is_none() || wanted == has)
+    }
+}

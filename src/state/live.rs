@@ -1,0 +1,278 @@
+//! From what is wanted and what is said to what the engine runs: the fast-changing part of each steering.
+//!
+//! ```text
+//! Base (files) + Model (drains, splits) + Values (feeds, verdicts) + now -> Vec<Arc<Live>>
+//! ```
+//!
+//! Only steerings whose values differ get a new [`Live`]; the others are carried over (DESIGN, decision 10).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use super::base::{Base, BaseAnswer};
+use super::model::{Drain, LiveValues, Model, Time};
+use super::policy::Stale;
+use crate::chain::LiveMeta;
+use crate::engine::steering::{Live, Steering};
+
+/// What feeds and monitors say, by answer.
+#[derive(Clone, Debug, Default)]
+pub struct Values {
+    feeds: BTreeMap<String, HashMap<String, FeedValue>>,
+    verdicts: HashMap<String, VerdictValue>,
+}
+
+/// What a feed says of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeedValue {
+    /// What it says.
+    pub values: LiveValues,
+    /// When that was made.
+    pub made_at: Time,
+    /// How old it may be, in seconds; none for ever.
+    pub max_age_s: Option<u64>,
+    /// What becomes of it then.
+    pub stale: Stale,
+}
+
+/// What the monitors say of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VerdictValue {
+    /// Whether all of them say that it is up.
+    pub up: bool,
+    /// Addresses that fail: they leave the answer first.
+    #[serde(default)]
+    pub failing: Vec<IpAddr>,
+    /// Since when it is so.
+    pub since: Time,
+    /// Which monitor says no, and why; empty when it is up.
+    #[serde(default)]
+    pub why: String,
+}
+
+impl FeedValue {
+    /// When it becomes stale.
+    pub fn stale_at(&self) -> Option<Time> {
+        let age = SignedDuration::from_secs(i64::try_from(self.max_age_s?).ok()?);
+        self.made_at.checked_add(age).ok()
+    }
+
+    /// Whether it is older than it may be.
+    pub fn is_stale(&self, now: Time) -> bool {
+        self.stale_at().is_some_and(|at| at < now)
+    }
+
+    /// What counts of it now.
+    fn counted(&self, now: Time) -> Counted<'_> {
+        match (self.is_stale(now), self.stale) {
+            (false, _) | (true, Stale::Hold) => Counted::Said(&self.values),
+            (true, Stale::Neutral) => Counted::Nothing,
+            (true, Stale::Down) => Counted::Down,
+        }
+    }
+}
+
+enum Counted<'v> {
+    Said(&'v LiveValues),
+    Nothing,
+    Down,
+}
+
+/// What an answer whose feed fell silent counts as, where the policy says so.
+const DOWN: LiveValues = LiveValues {
+    up: Some(false),
+    loadavg: None,
+    connections: None,
+    requests: None,
+    low_watermark: None,
+    high_watermark: None,
+    weight: None,
+    priority: None,
+    cost: None,
+};
+
+impl Values {
+    /// What a feed says of an answer.
+    pub fn feed(&self, feed: &str, answer: &str) -> Option<&FeedValue> {
+        self.feeds.get(feed)?.get(answer)
+    }
+
+    /// Every value, with its feed and answer.
+    pub fn fed(&self) -> impl Iterator<Item = (&str, &str, &FeedValue)> {
+        self.feeds.iter().flat_map(|(feed, values)| {
+            values.iter().map(move |(answer, value)| (feed.as_str(), answer.as_str(), value))
+        })
+    }
+
+    /// Takes a feed's value instead of what the feed said before.
+    pub fn put_feed(&mut self, feed: &str, answer: &str, value: FeedValue) {
+        self.feeds.entry(feed.into()).or_default().insert(answer.into(), value);
+    }
+
+    /// Every verdict, by answer.
+    pub fn verdicts(&self) -> &HashMap<String, VerdictValue> {
+        &self.verdicts
+    }
+
+    /// Takes a verdict, or forgets it.
+    pub fn put_verdict(&mut self, answer: &str, verdict: Option<VerdictValue>) {
+        match verdict {
+            Some(verdict) => drop(self.verdicts.insert(answer.into(), verdict)),
+            None => drop(self.verdicts.remove(answer)),
+        }
+    }
+
+    /// The next time at which a value becomes stale.
+    pub fn next_stale(&self, now: Time) -> Option<Time> {
+        self.fed().filter_map(|(_, _, value)| value.stale_at()).filter(|at| *at >= now).min()
+    }
+
+    /// The answer's live meta.
+    pub fn live_meta(&self, answer: &BaseAnswer, now: Time) -> LiveMeta {
+        let mut meta =
+            answer.live.values(|feed| match self.feed(feed, &answer.id).map(|value| value.counted(now)) {
+                Some(Counted::Said(values)) => Some(values),
+                Some(Counted::Down) => Some(&DOWN),
+                Some(Counted::Nothing) | None => None,
+            });
+        // A feed that gives no `up` can fall silent too, and its policy may be that the answer is down.
+        let silent = |feed: &str| {
+            let value = self.feed(feed, &answer.id);
+            value.is_some_and(|value| matches!(value.counted(now), Counted::Down))
+        };
+        if meta.up.feed.is_none() && answer.live.feeds().any(|(_, feed)| silent(feed)) {
+            meta.up.feed = Some(false);
+        }
+        meta.up.verdict = self.verdicts.get(&answer.id).map(|verdict| verdict.up);
+        meta
+    }
+}
+
+impl Drain {
+    /// For how many of a hundred clients it is in force.
+    pub fn percent_at(&self, now: Time) -> u8 {
+        if now < self.starts_at {
+            return 0;
+        }
+        let Some(since) = self.ending_since(now) else { return self.percent };
+        let Some(steps) = &self.return_steps else { return 0 };
+        let elapsed = now.duration_since(since).as_secs().max(0) as u64;
+        let step = elapsed.checked_div(steps.pause_s).map_or(usize::MAX, |step| step as usize);
+        let back = steps.steps.get(step).copied().unwrap_or(100);
+        // Rounded up: a client more or less stays out.
+        (u16::from(self.percent) * u16::from(100 - back)).div_ceil(100) as u8
+    }
+
+    /// Since when its clients are coming back: because it was lifted, or because it has expired.
+    pub fn ending_since(&self, now: Time) -> Option<Time> {
+        let expired = self.expires_at.filter(|at| *at <= now);
+        match (self.returning_since, expired) {
+            (Some(lifted), Some(expired)) => Some(lifted.min(expired)),
+            (lifted, expired) => lifted.or(expired),
+        }
+    }
+
+    /// Whether all its clients are back.
+    pub fn is_over(&self, now: Time) -> bool {
+        now >= self.starts_at && self.ending_since(now).is_some() && self.percent_at(now) == 0
+    }
+
+    /// The next time at which something about it changes by itself.
+    pub fn next_change(&self, now: Time) -> Option<Time> {
+        if now < self.starts_at {
+            return Some(self.starts_at);
+        }
+        let Some(since) = self.ending_since(now) else { return self.expires_at };
+        let pause = self.return_steps.as_ref().map_or(0, |steps| steps.pause_s);
+        let elapsed = now.duration_since(since).as_secs().max(0) as u64;
+        let next = elapsed.checked_div(pause)?.saturating_add(1).saturating_mul(pause);
+        since.checked_add(SignedDuration::from_secs(i64::try_from(next).ok()?)).ok()
+    }
+
+    /// The percentage it takes out at its fullest, for the guards: one that has not begun counts whole.
+    pub fn percent_at_most(&self, now: Time) -> u8 {
+        if now < self.starts_at { self.percent } else { self.percent_at(now) }
+    }
+}
+
+/// How far an answer is drained, and by which drains, the largest first.
+pub fn drained<'m>(model: &'m Model, answer: &BaseAnswer, now: Time) -> Vec<(&'m Drain, u8)> {
+    let in_force =
+        |drain: &'m Drain| Some((drain, drain.percent_at(now))).filter(|(_, percent)| *percent > 0);
+    let mut drains: Vec<_> =
+        model.drains.values().filter_map(in_force).filter(|(drain, _)| drain.scope.covers(answer)).collect();
+    drains.sort_by_key(|(_, percent)| std::cmp::Reverse(*percent));
+    drains
+}
+
+/// The weight of an answer's stack: the split's, else the files'.
+pub fn weight(model: &Model, answer: &BaseAnswer) -> f64 {
+    let split = match (&answer.pool, &answer.pop) {
+        (Some(pool), Some(pop)) => model.splits.get(&(pool.clone(), pop.clone())),
+        _ => None,
+    };
+    let written = split.and_then(|split| split.weights.get(answer.stack.as_deref().unwrap_or("")));
+    written.copied().unwrap_or(answer.weight)
+}
+
+/// Which steerings may have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// Any.
+    All,
+    /// These alone.
+    Steerings(BTreeSet<u32>),
+}
+
+impl Touched {
+    /// None.
+    pub fn nothing() -> Touched {
+        Touched::Steerings(BTreeSet::new())
+    }
+
+    /// These too.
+    pub fn add(&mut self, more: impl IntoIterator<Item = u32>) {
+        if let Touched::Steerings(set) = self {
+            set.extend(more);
+        }
+    }
+
+    /// Both.
+    pub fn merge(&mut self, other: Touched) {
+        match other {
+            Touched::All => *self = Touched::All,
+            Touched::Steerings(set) => self.add(set),
+        }
+    }
+}
+
+/// Compiles the live part of the steerings that may have changed; `live` holds what was in force.
+pub fn refresh(
+    live: &mut [Arc<Live>],
+    touched: &Touched,
+    steerings: &[Steering],
+    base: &Base,
+    model: &Model,
+    values: &Values,
+    now: Time,
+) {
+    let mut refresh = |at: usize| {
+        let answers = &base.steerings[at];
+        let meta: Vec<LiveMeta> = answers.iter().map(|answer| values.live_meta(answer, now)).collect();
+        let percent = |answer| drained(model, answer, now).first().map_or(0, |(_, percent)| *percent);
+        let drained: Vec<u8> = answers.iter().map(percent).collect();
+        let split: Vec<f64> = answers.iter().map(|answer| weight(model, answer)).collect();
+        let old = &live[at];
+        if old.meta != meta || old.drained != drained || old.split != split {
+            live[at] = Live::new(&steerings[at], meta, drained, split);
+        }
+    };
+    match touched {
+        Touched::All => (0..steerings.len()).for_each(refresh),
+        Touched::Steerings(set) => set.iter().for_each(|at| refresh(*at as usize)),
+    }
+}

@@ -1,0 +1,164 @@
+//! What is wanted and served, as one value that holds still while it is read.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::base::Base;
+use super::compile::Report;
+use super::live::Values;
+use super::model::{Model, Time};
+use crate::engine::Snapshot;
+use crate::files::Problem;
+use crate::geo::World;
+
+/// See the module's head.
+pub struct View {
+    /// What is wanted.
+    pub model: Arc<Model>,
+    /// What the files say.
+    pub base: Arc<Base>,
+    /// What feeds and monitors say.
+    pub values: Arc<Values>,
+    /// What is served.
+    pub snapshot: Arc<Snapshot>,
+    /// What geo knows.
+    pub world: Arc<World>,
+    /// What the load is made of.
+    pub report: Arc<Report>,
+    /// What is suspicious about it.
+    pub warnings: Arc<Vec<Problem>>,
+    /// When it was loaded.
+    pub loaded_at: Time,
+    /// The how-manieth load since the start it is.
+    pub load_number: u64,
+    /// A later load that could not be served.
+    pub rejected: Option<Rejected>,
+    /// How the store is.
+    pub store: StoreStatus,
+    /// Keys of rows that are served from memory alone.
+    pub volatile: BTreeSet<String>,
+    /// Why the time stands still.
+    pub clock_alarm: Option<String>,
+    /// Why the process is not ready, beside the store.
+    pub not_ready: Option<String>,
+    /// The time that is believed.
+    pub now: Time,
+    /// How long commits and publishing take.
+    pub timings: Arc<Timings>,
+}
+
+/// A load that could not be served.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// When.
+    pub at: Time,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// How the store is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoreStatus {
+    /// In one word.
+    pub state: StoreState,
+    /// What is wrong; empty when nothing is.
+    pub why: String,
+    /// Since when it fails.
+    pub since: Option<Time>,
+    /// When the copy was made that is served instead of it.
+    pub copy_made_at: Option<Time>,
+}
+
+/// How the store is, in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreState {
+    /// It can be written.
+    #[default]
+    Ok,
+    /// It cannot be written now.
+    Failing,
+    /// It was found damaged or missing, and nobody has accepted what is served instead.
+    Damaged,
+}
+
+impl View {
+    /// A view that shows a snapshot and nothing else.
+    pub fn empty(snapshot: Arc<Snapshot>) -> View {
+        View {
+            model: Arc::default(),
+            base: Arc::default(),
+            values: Arc::default(),
+            snapshot,
+            world: Arc::new(World::empty()),
+            report: Arc::default(),
+            warnings: Arc::default(),
+            loaded_at: Time::UNIX_EPOCH,
+            load_number: 0,
+            rejected: None,
+            store: StoreStatus::default(),
+            volatile: BTreeSet::new(),
+            clock_alarm: None,
+            not_ready: None,
+            now: Time::UNIX_EPOCH,
+            timings: Arc::default(),
+        }
+    }
+
+    /// Why the node should get no clients' queries yet; none when it should.
+    pub fn not_ready(&self) -> Option<String> {
+        match self.store.state {
+            StoreState::Damaged => Some(format!("the store is damaged: {}", self.store.why)),
+            StoreState::Ok | StoreState::Failing => self.not_ready.clone(),
+        }
+    }
+}
+
+/// How long the road of a change takes.
+#[derive(Debug, Default)]
+pub struct Timings {
+    /// From a decision to its being durable.
+    pub commit: Histogram,
+    /// From there to the next packet seeing it.
+    pub publish: Histogram,
+}
+
+/// Upper bounds of the buckets of a [`Histogram`], in seconds.
+pub const BUCKETS_S: [f64; 12] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
+
+/// Times, counted by buckets.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [AtomicU64; BUCKETS_S.len() + 1],
+    sum_ns: AtomicU64,
+    last_ns: AtomicU64,
+}
+
+impl Histogram {
+    /// Counts one.
+    pub fn add(&self, took: Duration) {
+        let bucket = BUCKETS_S.partition_point(|bound| *bound < took.as_secs_f64());
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.sum_ns.fetch_add(ns, Relaxed);
+        self.last_ns.store(ns, Relaxed);
+    }
+
+    /// Counts of the buckets, the last without a bound.
+    pub fn counts(&self) -> [u64; BUCKETS_S.len() + 1] {
+        std::array::from_fn(|at| self.buckets[at].load(Relaxed))
+    }
+
+    /// All times together, in seconds.
+    pub fn sum_s(&self) -> f64 {
+        self.sum_ns.load(Relaxed) as f64 / 1e9
+    }
+
+    /// The newest time.
+    pub fn last(&self) -> Duration {
+        Duration::from_nanos(self.last_ns.load(Relaxed))
+    }
+}
