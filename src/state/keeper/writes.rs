@@ -189,7 +189,7 @@ impl Keeper {
         let begun = Instant::now();
         let after = self.model.revision;
         self.store()?.commit(after, entries)?;
-        self.timings.commit.add(begun.elapsed());
+        self.timings.commit.add(begun.elapsed(), self.now);
         if self.failing.take().is_some() {
             info!("the store can be written again");
         }
