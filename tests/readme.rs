@@ -147,9 +147,9 @@ fn tables_of_fields() {
     let of_config =
         |table: &str| known(Config::parse(file, &format!("{table}\nunknown_field = 1")).unwrap_err());
     let mut top = of_config("");
-    top.retain(|name| !["listen", "identity", "geo", "log"].contains(&name.as_str()));
+    top.retain(|name| !["listen", "identity", "geo", "log", "metrics"].contains(&name.as_str()));
     check("Top of the file", top);
-    for table in ["[listen]", "[identity]", "[geo]", "[log]"] {
+    for table in ["[listen]", "[identity]", "[geo]", "[log]", "[metrics]"] {
         check(table, of_config(table));
     }
     check("networks.toml", known(World::from_networks_text("[[network]]\nunknown_field = 1").err().unwrap()));
@@ -190,7 +190,7 @@ fn defaults() {
     let file = Path::new("rhumb.toml");
     let nothing = Config::parse(file, "").unwrap();
     let mut text = written("Top of the file");
-    for table in ["[listen]", "[identity]", "[geo]", "[log]"] {
+    for table in ["[listen]", "[identity]", "[geo]", "[log]", "[metrics]"] {
         text += &format!("{table}\n{}", written(table));
     }
     assert!(text.lines().count() > 15, "{text}");
@@ -199,7 +199,7 @@ fn defaults() {
     let example = fs::read_to_string(root().join("rhumb.toml")).unwrap();
     let config = Config::parse(file, &example).unwrap();
     assert_eq!(Config { geo: Geo::default(), ..config }, nothing);
-    for table in ["Top of the file", "[listen]", "[identity]", "[geo]", "[log]"] {
+    for table in ["Top of the file", "[listen]", "[identity]", "[geo]", "[log]", "[metrics]"] {
         for name in tables[table].iter().flat_map(|row| names(&row[0])) {
             let is_it = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{name} = "));
             assert!(example.lines().any(is_it), "rhumb.toml does not name {name}");
@@ -231,6 +231,8 @@ fn tables_of_filters_and_counters() {
         let counters = totals.unwrap().as_object().unwrap().keys().cloned().collect();
         assert_eq!(sorted(of("docs/operations.md", heading)), sorted(counters), "{heading}");
     }
+    let metrics: Vec<_> = rhumb::api::metrics::TABLE.iter().map(|metric| metric.full_name()).collect();
+    assert_eq!(of("docs/operations.md", "Metrics"), metrics);
     let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
     assert!(filters.iter().all(|name| changelog.contains(&format!("`{name}`"))));
 }

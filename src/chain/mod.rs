@@ -14,6 +14,7 @@
 
 pub mod answers;
 pub mod draw;
+pub mod effects;
 pub mod filters;
 pub mod options;
 pub mod picks;
@@ -23,6 +24,7 @@ pub mod trace;
 use std::net::IpAddr;
 
 pub use answers::{Answer, LiveMeta, Meta, Up};
+pub use effects::Effects;
 pub use filters::Placing;
 pub use options::{OptionValue, Options, SpecError};
 pub use picks::{AnswerBits, Fenced, MAX_ANSWERS, Picks, PlacedBy, Shed};

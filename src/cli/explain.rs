@@ -2,14 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use hickory_proto::rr::RecordType;
 
 use super::{print_problems, read_config};
-use crate::engine::explain::{Question, explain};
-use crate::state::expectations::read_client;
+use crate::engine::explain::{Question, explain, parse_subnet, parse_type};
 use crate::state::{Publisher, load};
 use crate::wire::Name;
 
@@ -19,11 +17,11 @@ pub struct Args {
     /// The name asked for.
     name: Name,
     /// The type asked for: A, AAAA, CNAME, MX, TYPE65, ...
-    #[arg(value_name = "TYPE", value_parser = read_type)]
+    #[arg(value_name = "TYPE", value_parser = parse_type)]
     qtype: RecordType,
     /// The client's network, as EDNS Client Subnet would give it. An address alone is cut to /24 or /56,
     /// as resolvers do.
-    #[arg(long, value_name = "ADDR[/LEN]", value_parser = read_client)]
+    #[arg(long, value_name = "ADDR[/LEN]", value_parser = parse_subnet)]
     client: Option<(IpAddr, u8)>,
     /// The resolver's address, where the packet comes from.
     #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
@@ -61,12 +59,4 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
         print!("{explanation}");
     }
     Ok(())
-}
-
-fn read_type(text: &str) -> Result<RecordType, String> {
-    let text = text.to_ascii_uppercase();
-    match text.strip_prefix("TYPE").and_then(|number| number.parse::<u16>().ok()) {
-        Some(number) => Ok(RecordType::from(number)),
-        None => RecordType::from_str(&text).map_err(|_| format!("`{text}` is no record type")),
-    }
 }

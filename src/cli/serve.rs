@@ -5,8 +5,8 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -18,7 +18,8 @@ use tracing::{error, info, warn};
 use super::progress::Progress;
 use super::{print_problems, read_config};
 use crate::config::{Config, Log, StateConfig};
-use crate::engine::{Peer, Reply, Snapshot, Stats, Totals, Transport, Worker};
+use crate::engine::shares::Slots;
+use crate::engine::{AllStats, Peer, Reply, Snapshot, Transport, Worker};
 use crate::files::{Problem, Severity};
 use crate::listeners::{self, Answer, Counters};
 use crate::state::keeper::{self, Beginning, Kept, State};
@@ -26,7 +27,7 @@ use crate::state::store::backup::read_backup;
 use crate::state::store::embedded::Embedded;
 use crate::state::store::{Contents, Store};
 use crate::state::watch::Watcher;
-use crate::state::{Loaded, clock, load};
+use crate::state::{Loaded, clock, load_counted};
 
 /// How long files must rest before they are read: editors and `geoipupdate` write in several steps.
 const FILES_REST: Duration = Duration::from_millis(300);
@@ -49,7 +50,8 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     watch(&mut watcher, &config, std::slice::from_ref(&config.file));
     watch_signals(events)?;
     let progress = Progress::new();
-    let loaded = load(&config, 1, &|step, share| progress.report(step, share));
+    let slots = Slots::default();
+    let loaded = load_counted(&config, 1, &slots, &|step, share| progress.report(step, share));
     drop(progress);
     let loaded = match loaded {
         Ok(loaded) => loaded,
@@ -85,11 +87,12 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     let (store, contents) = open_store(&config.state);
     let beginning = Beginning { store, contents, loaded, clocks: clock::machine(), not_ready: None };
     let (state, current, keeper) = keeper::start(beginning).context("cannot start to keep the state")?;
-    let stats = Arc::default();
+    let stats = AllStats::default();
     let running = bound.start(worker_maker(&current, &stats)).context("cannot start to serve")?;
     info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
     let listeners = running.counters().clone();
-    let mut server = Server { config, loads: 1, state: state.clone(), watcher, files, stats, listeners };
+    let mut server =
+        Server { config, loads: 1, state: state.clone(), watcher, files, slots, stats, listeners };
     server.wait(&wake);
     running.stop();
     state.stop();
@@ -132,19 +135,14 @@ fn open_store(config: &StateConfig) -> (Kept, Contents) {
     }
 }
 
-/// The counters of every worker.
-type AllStats = Arc<Mutex<Vec<Arc<Stats>>>>;
-
 fn worker_maker(
     current: &Arc<ArcSwap<Snapshot>>,
     stats: &AllStats,
 ) -> impl Fn(usize, Transport) -> Worker + Clone + Send + 'static {
     let (current, stats) = (current.clone(), stats.clone());
     move |_, _| {
-        let counters = Arc::new(Stats::default());
-        stats.lock().expect("nobody panics while holding it").push(counters.clone());
         // Each worker starts its random numbers from another place.
-        Worker::new(current.clone(), counters, fastrand::u64(..))
+        Worker::new(current.clone(), stats.new_worker(), fastrand::u64(..))
     }
 }
 
@@ -157,6 +155,8 @@ struct Server {
     watcher: Option<Watcher>,
     /// What the state being served was read from.
     files: Vec<PathBuf>,
+    /// What the counters of answers stand for, through every reload.
+    slots: Slots,
     stats: AllStats,
     listeners: Counters,
 }
@@ -205,7 +205,7 @@ impl Server {
         };
         let config = Config::read(&self.config.file);
         let loaded = match &config {
-            Ok(config) => guarded(&mut || load(config, self.loads + 1, &|_, _| {})),
+            Ok(config) => guarded(&mut || load_counted(config, self.loads + 1, &self.slots, &|_, _| {})),
             Err(problems) => Err(problems.clone()),
         };
         match (loaded, config) {
@@ -239,13 +239,9 @@ impl Server {
     }
 
     fn log_counters(&self, why: &str) {
-        let mut answers = Totals::default();
-        for stats in self.stats.lock().expect("nobody panics while holding it").iter() {
-            answers.add(stats);
-        }
         let json = |totals: Result<String, serde_json::Error>| totals.expect("numbers are JSON");
         info!(
-            counters = %json(serde_json::to_string(&answers)),
+            counters = %json(serde_json::to_string(&self.stats.totals())),
             udp = %json(serde_json::to_string(&self.listeners.udp_totals())),
             tcp = %json(serde_json::to_string(&self.listeners.tcp_totals())),
             "{why}"
@@ -266,6 +262,11 @@ impl Answer for Worker {
     #[inline]
     fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
         Worker::answer(self, query, peer, out)
+    }
+
+    #[inline]
+    fn look_ahead<'q>(&mut self, queries: impl Iterator<Item = &'q [u8]>) {
+        Worker::look_ahead(self, queries);
     }
 }
 

@@ -19,6 +19,7 @@ pub mod compile;
 pub mod edits;
 pub mod expectations;
 pub mod guards;
+pub mod handle;
 pub mod impact;
 pub mod keeper;
 pub mod live;
@@ -29,11 +30,13 @@ pub mod model;
 pub mod policy;
 pub mod publisher;
 pub mod store;
+pub mod traffic;
 pub mod view;
 pub mod watch;
 pub mod whatif;
 pub mod zones;
 
-pub use compile::{Loaded, load};
+pub use compile::{Loaded, load, load_counted};
 
 pub use publisher::Publisher;
+pub use traffic::Traffic;
