@@ -8,7 +8,6 @@ use std::fmt::{Debug, Display};
 use serde::Serialize;
 
 use super::chains::{AnswerSpec, Chains, FilterSpec, Pool, RecordSpec};
-use super::policy::PoolPolicy;
 
 /// One thing that is written otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -104,8 +103,13 @@ fn pool_edits(edits: &mut Vec<Edit>, object: &str, old: &Pool, new: &Pool) {
     };
     let (was, is) = (&old.policy, &new.policy);
     edits.field(object, "capacity", &was.capacity, &is.capacity, capacity);
-    let share = |policy: &PoolPolicy| policy.max_drained_capacity;
-    edits.field(object, "max_drained_capacity", &share(was), &share(is), f64::to_string);
+    for (field, was, is) in [
+        ("max_drained_capacity", was.max_drained_capacity, is.max_drained_capacity),
+        ("max_down_capacity", was.max_down_capacity, is.max_down_capacity),
+    ] {
+        edits.field(object, field, &was, &is, f64::to_string);
+    }
+    edits.field(object, "failover", &was.failover, &is.failover, |_| String::new());
     edits.field(object, "return", &was.return_steps, &is.return_steps, |_| String::new());
     answer_edits(edits, object, &old.answers, &new.answers);
 }

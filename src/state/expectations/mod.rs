@@ -18,7 +18,7 @@ use std::net::IpAddr;
 
 use hickory_proto::rr::RecordType;
 
-pub use read::{read, read_client};
+pub use read::read;
 pub use run::{Difference, explanation, run};
 
 use super::chains::Place;

@@ -11,6 +11,7 @@ use hickory_proto::rr::RecordType;
 use super::{Expect, Test};
 use crate::chain::Answer;
 use crate::engine::Snapshot;
+use crate::engine::explain::{parse_subnet, parse_type};
 use crate::engine::zones::Found;
 use crate::files::{At, Document, Fields, Problem};
 use crate::state::chains::Place;
@@ -37,24 +38,6 @@ pub fn read(file: &Path, text: &str, snapshot: &Snapshot, problems: &mut Vec<Pro
     }
     problems.extend(document.into_problems());
     tests
-}
-
-/// A client's network as EDNS Client Subnet would give it: `81.2.69.0/24`. An address alone is cut to /24 or
-/// /56, as resolvers do.
-pub fn read_client(text: &str) -> Result<(IpAddr, u8), String> {
-    let (address, len) = match text.split_once('/') {
-        Some((address, len)) => (address, Some(len)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().map_err(|_| format!("`{address}` is no address"))?;
-    let (usual, most) = if address.is_ipv4() { (24, 32) } else { (56, 128) };
-    let len = match len.map(str::parse::<u8>) {
-        None => usual,
-        Some(Ok(len)) if len <= most => len,
-        Some(_) => return Err(format!("write a length from 0 to {most} after the slash")),
-    };
-    let cut = ipnet::IpNet::new(address, len).map_err(|error| error.to_string())?;
-    Ok((cut.network(), len))
 }
 
 /// What may be named.
@@ -109,12 +92,8 @@ fn read_test(file: &Path, mut fields: Fields, known: &Known) -> Option<Test> {
         found
     });
     let qtype = fields.text("type").map_or(Some(RecordType::A), |text| {
-        let known = RecordType::from_str(&text.value).ok();
-        if known.is_none() {
-            let message = format!("`{}` is no record type; write one such as A or AAAA", text.value);
-            fields.error("type", text.line, message);
-        }
-        known
+        let told = |error| fields.error("type", text.line, format!("{error}; write one such as A or AAAA"));
+        parse_type(&text.value).map_err(told).ok()
     });
     if fields.has("client") && fields.has("clients") {
         fields.error("client", fields.line, "stands beside clients; write one of them");
@@ -157,7 +136,7 @@ fn read_test(file: &Path, mut fields: Fields, known: &Known) -> Option<Test> {
 fn read_clients(fields: &mut Fields, name: &'static str) -> Vec<(IpAddr, u8)> {
     let texts = fields.texts(name);
     let read = |At { value, line }: At<String>| {
-        read_client(&value).map_err(|error| fields.error(name, line, error)).ok()
+        parse_subnet(&value).map_err(|error| fields.error(name, line, error)).ok()
     };
     texts.into_iter().filter_map(read).collect()
 }
@@ -372,10 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_and_shares() {
-        assert_eq!(read_client("81.2.69.160"), Ok(("81.2.69.0".parse().unwrap(), 24)));
-        assert_eq!(read_client("2001:db8::1/32"), Ok(("2001:db8::".parse().unwrap(), 32)));
-        assert!(read_client("81.2.69.0/33").is_err() && read_client("dublin").is_err());
+    fn ranges_of_shares() {
         for (text, expect) in [
             ("30..36 %", Some((30.0, 36.0))),
             ("0 .. 0.5%", Some((0.0, 0.5))),
