@@ -100,7 +100,6 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     let hooks = observed.hooks(&state, &events, set_log_level);
     let api = Api { config: config.api.clone(), node: node_name(&config), state: state.clone(), hooks };
     let api = api::start(api).context("cannot serve the control plane")?;
-    log_api(&api);
     let mut server = Server {
         config,
         loads: 1,
@@ -127,15 +126,6 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
 fn node_name(config: &Config) -> String {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string();
     if config.identity.id.is_empty() { host() } else { config.identity.id.clone() }
-}
-
-fn log_api(api: &api::Running) {
-    let addresses = api.addresses().iter().map(|address| address.to_string());
-    let socket = api.socket().map(|socket| socket.display().to_string());
-    let places: Vec<String> = addresses.chain(socket).collect();
-    if !places.is_empty() {
-        info!("serving the control plane on {}", places.join(", "));
-    }
 }
 
 fn worker_maker(
