@@ -16,6 +16,7 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -210,6 +211,18 @@ impl<'s> Fields<'s> {
         Some(number)
     }
 
+    /// A span of time as text, such as `30s`, `2m` or `1h 30m`.
+    pub fn duration(&mut self, name: &'static str) -> Option<At<Duration>> {
+        let text = self.text(name)?;
+        match parse_duration(&text.value) {
+            Ok(duration) => Some(text.map(|_| duration)),
+            Err(message) => {
+                self.error(name, text.line, message);
+                None
+            }
+        }
+    }
+
     /// `true` or `false`.
     pub fn flag(&mut self, name: &'static str) -> Option<At<bool>> {
         let value = self.value(name)?;
@@ -249,7 +262,9 @@ impl<'s> Fields<'s> {
 
     /// A value of any type, as it stands.
     pub fn value(&mut self, name: &'static str) -> Option<At<DeValue<'s>>> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         self.table.remove(name).map(|value| self.document.at(value))
     }
 
@@ -337,6 +352,16 @@ impl<'s> Fields<'s> {
             }
         }
     }
+}
+
+/// Reads a span of time as an operator writes it: `30s`, `2m`, `1h 30m`.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let read: Result<jiff::SignedDuration, _> = text.parse();
+    let duration = read.ok().and_then(|duration| Duration::try_from(duration).ok());
+    duration.ok_or_else(|| format!("`{text}` is no span of time; write one such as 30s, 2m or 1h 30m"))
 }
 
 #[cfg(test)]

@@ -5,5 +5,5 @@
 pub mod fields;
 pub mod problem;
 
-pub use fields::{At, Document, Fields};
+pub use fields::{At, Document, Fields, parse_duration};
 pub use problem::{Problem, Severity};

@@ -13,6 +13,7 @@ pub mod compile;
 
 pub mod meta;
 pub mod model;
+pub mod monitors;
 
 pub mod publisher;
 pub mod store;
