@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rhumb::chain::filters::KINDS;
 
 /// The drawing: a room, and the rooms it uses.
-const ARROWS: [(&str, &str); 10] = [
+const ARROWS: [(&str, &str); 11] = [
     ("wire", ""),
     ("files", ""),
     ("geo", "files"),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &str); 10] = [
     ("listeners", "engine"),
     ("config", "files geo listeners"),
     ("state", "engine chain geo wire files config"),
+    ("health", "state"),
     ("cli", "state engine geo wire files config listeners"),
     ("main", ""),
 ];
