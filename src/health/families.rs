@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::reference::{FamilyView, Frozen, Seen};
 use super::status::Alarm;
 use super::verdict::{FrozenFamilies, Judge, Moment};
-use crate::state::monitors::Family;
+use crate::state::monitors::{Family, Monitored};
 
 /// How often families are judged while addresses change. When everything fails at once, ten thousand
 /// addresses change in ten seconds, and each judgement looks at every pool; what falls in between is taken
@@ -50,8 +50,9 @@ impl Families {
             for (address, ok) in judge.addresses.iter().filter_map(|state| Some((state.address?, state.ok))) {
                 let pools = &mut self.views[Family::of(address) as usize].pools;
                 let tally = pools.entry(judge.monitored.pool.clone()).or_default();
-                tally.all += 1;
-                tally.failing += usize::from(ok == Some(false));
+                let site = tally.sites.entry(judge.monitored.site.clone()).or_default();
+                site.all += 1;
+                site.failing += usize::from(ok == Some(false));
                 tally.round = tally.round.max(check.interval.mul_f64(1.0 + check.jitter) + check.timeout);
             }
         }
@@ -63,14 +64,21 @@ impl Families {
         }
     }
 
-    /// Another result of an address of a pool.
-    pub fn observe(&mut self, pool: &str, address: IpAddr, before: Option<bool>, ok: bool, now: Duration) {
+    /// Another result of an address, after the one before it.
+    pub fn observe(
+        &mut self,
+        monitored: &Monitored,
+        address: IpAddr,
+        before: Option<bool>,
+        ok: bool,
+        now: Duration,
+    ) {
         if before == Some(ok) {
             return;
         }
         self.is_stale = true;
-        if let Some(tally) = self.views[Family::of(address) as usize].pools.get_mut(pool) {
-            tally.count(before, Some(ok), now);
+        if let Some(tally) = self.views[Family::of(address) as usize].pools.get_mut(&monitored.pool) {
+            tally.count(&monitored.site, ok, before.is_none(), now);
         }
     }
 

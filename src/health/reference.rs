@@ -7,13 +7,15 @@
 //!
 //! Where reference targets are written and known in the family, they decide. Without any, pools that fail at
 //! once do: that ten PoPs on four continents break in the same ten seconds is less likely than that we did.
+//! A pool fails with more than half of its sites, and a site with all it has: so the loss of one PoP, however
+//! large, is never ours, and the one we stand in, which we still reach, does not hide that we are cut off.
 //! Pools that have been failing for long count neither way: nobody breaks at once with what is long broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Addresses a family must have for its pools to say anything of us: of two, one is half.
-pub const ADDRESSES_LEAST: usize = 3;
+/// Sites that must fail together before it can be our doing: of one that fails, it is its own.
+pub const SITES_LEAST: usize = 2;
 
 /// What is known of one family. Times are on the clock of the room.
 #[derive(Clone, Debug, Default)]
@@ -36,30 +38,45 @@ pub struct Seen {
 }
 
 /// A pool's addresses of one family.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
-    /// How many there are.
-    pub all: usize,
-    /// How many failed at their last probe.
-    pub failing: usize,
-    /// Since when more than half of them are failing.
+    /// Its sites.
+    pub sites: BTreeMap<String, Site>,
+    /// Since when more than half of them fail.
     pub since: Option<Duration>,
     /// How long a round of its slowest monitor takes: within it a failure shows at all addresses.
     pub round: Duration,
 }
 
+/// A pool's addresses of one family at one site.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Site {
+    /// How many there are.
+    pub all: usize,
+    /// How many failed at their last probe.
+    pub failing: usize,
+}
+
 impl Tally {
-    /// Another result of one of its addresses.
-    pub fn count(&mut self, before: Option<bool>, ok: Option<bool>, now: Duration) {
-        self.failing += usize::from(ok == Some(false));
-        self.failing -= usize::from(before == Some(false));
+    /// Another result of an address at a site, which differs from the one before.
+    pub fn count(&mut self, site: &str, ok: bool, is_first: bool, now: Duration) {
+        let Some(site) = self.sites.get_mut(site) else { return };
+        match (ok, is_first) {
+            (false, _) => site.failing += 1,
+            (true, false) => site.failing -= 1,
+            (true, true) => return,
+        }
         self.settle(now);
     }
 
     /// Its addresses have changed.
     pub fn settle(&mut self, now: Duration) {
-        let is_failing = self.failing * 2 > self.all;
+        let is_failing = self.failing_sites().count() * 2 > self.sites.len();
         self.since = is_failing.then(|| self.since.unwrap_or(now));
+    }
+
+    fn failing_sites(&self) -> impl Iterator<Item = &String> {
+        self.sites.iter().filter(|(_, site)| site.failing == site.all).map(|(name, _)| name)
     }
 }
 
@@ -96,9 +113,9 @@ impl FamilyView {
         };
         let counted: Vec<&Tally> =
             self.pools.values().filter(|tally| tally.since.is_none() || at_once(tally)).collect();
-        let addresses: usize = counted.iter().map(|tally| tally.all).sum();
         let failing: Vec<&Tally> = counted.iter().copied().filter(|tally| tally.since.is_some()).collect();
-        if addresses < ADDRESSES_LEAST || failing.len() as f64 <= majority * counted.len() as f64 {
+        let sites: BTreeSet<&String> = failing.iter().flat_map(|tally| tally.failing_sites()).collect();
+        if sites.len() < SITES_LEAST || failing.len() as f64 <= majority * counted.len() as f64 {
             return None;
         }
         // An address may have failed a round before its pool did.
@@ -129,15 +146,14 @@ mod tests {
         Duration::from_secs(s)
     }
 
-    /// Pools as `failing/all@since`, references as `ok` or `no`; then the majority, and what is said.
+    /// Pools as the marks of their sites and the time since which they fail: `xy-@90` stands at three sites,
+    /// of which the third answers. References are `ok`, `no` or `-`. Then the majority, and what is said.
     fn check(pools: &str, references: &str, majority: f64, expect: &str) {
         let mut view = FamilyView::default();
         for (number, pool) in pools.split_whitespace().enumerate() {
-            let (counts, since) = pool.split_once('@').unwrap_or((pool, ""));
-            let (failing, all) = counts.split_once('/').unwrap();
-            let (failing, all) = (failing.parse().unwrap(), all.parse().unwrap());
-            let mut tally = Tally { all, failing, since: None, round: seconds(12) };
-            tally.settle(seconds(since.parse().unwrap_or(0)));
+            let (sites, since) = pool.split_once('@').unwrap_or((pool, "0"));
+            let mut tally = tally(sites);
+            tally.settle(seconds(since.parse().unwrap()));
             view.pools.insert(number.to_string(), tally);
         }
         let seen = |word| match word {
@@ -150,47 +166,55 @@ mod tests {
         assert_eq!(said.unwrap_or_default(), expect, "{pools} | {references}");
     }
 
+    /// Sites of two addresses each: a letter is one that fails, a dash one that has lost half of it.
+    fn tally(sites: &str) -> Tally {
+        let site = |(place, mark): (usize, char)| match mark {
+            '-' => (place.to_string(), Site { all: 2, failing: 1 }),
+            mark => (mark.to_string(), Site { all: 2, failing: 2 }),
+        };
+        let sites = sites.chars().enumerate().map(site).collect();
+        Tally { sites, since: None, round: seconds(12) }
+    }
+
     #[test]
     fn pools_at_once() {
-        check("0/4 0/4 0/4", "", 0.5, "");
-        check("4/4@90 0/4 0/4", "", 0.5, "");
-        check("4/4@90 3/4@95 0/4", "", 0.5, "2 of 3 pools fail at once since 78");
-        check("4/4@90 2/4@95 0/4", "", 0.5, "");
-        check("4/4@90 4/4@95 0/4 0/4", "", 0.5, "");
-        check("4/4@90 4/4@95 0/4 0/4", "", 0.4, "2 of 4 pools fail at once since 78");
-        check("4/4@90 4/4@95", "", 1.0, "");
+        check("-- -- --", "", 0.5, "");
+        check("xy@90 -- --", "", 0.5, "");
+        check("xy@90 xy-@95 --", "", 0.5, "2 of 3 pools fail at once since 78");
+        check("xy@90 xy-- --", "", 0.5, "");
+        check("xy@90 xy@95 -- --", "", 0.5, "");
+        check("xy@90 xy@95 -- --", "", 0.4, "2 of 4 pools fail at once since 78");
+        check("xy@90 xy@95", "", 1.0, "");
         // What is long broken counts neither way.
-        check("4/4@10 4/4@20 0/4", "", 0.5, "");
-        check("4/4@10 4/4@20 4/4@90", "", 0.5, "1 of 1 pools fail at once since 78");
-        // Two addresses are not many enough.
-        check("2/2@90", "", 0.5, "");
-        check("3/3@90", "", 0.5, "1 of 1 pools fail at once since 78");
+        check("xy@10 xy@20 --", "", 0.5, "");
+        check("xy@10 xy@20 xy@90", "", 0.5, "1 of 1 pools fail at once since 78");
+        // One site is its own failure, however many pools stand at it.
+        check("x@90 x@90 x@90 -", "", 0.5, "");
+        check("x@90 x@90 y@90 -", "", 0.5, "3 of 4 pools fail at once since 78");
     }
 
     #[test]
     fn references_decide_where_there_are_any() {
-        check("4/4@90 4/4@95", "ok ok", 0.5, "");
-        check("0/4 0/4", "no no ok", 0.5, "2 of 3 reference targets fail since 85");
-        check("0/4 0/4", "no ok", 0.5, "");
-        check("0/4", "no", 0.5, "1 of 1 reference targets fail since 85");
+        check("xy@90 xy@95", "ok ok", 0.5, "");
+        check("-- --", "no no ok", 0.5, "2 of 3 reference targets fail since 85");
+        check("-- --", "no ok", 0.5, "");
+        check("--", "no", 0.5, "1 of 1 reference targets fail since 85");
         // Nothing is probed in this family.
         check("", "no", 0.5, "");
         // Not known in this family: the pools it is.
-        check("4/4@90 4/4@95", "- -", 0.5, "2 of 2 pools fail at once since 78");
+        check("xy@90 xy@95", "- -", 0.5, "2 of 2 pools fail at once since 78");
     }
 
     #[test]
     fn a_freeze_lasts_until_they_are_back() {
-        let mut tally = Tally { all: 4, failing: 4, since: None, round: seconds(12) };
-        tally.settle(seconds(90));
-        let mut view = FamilyView { pools: BTreeMap::from([("a".into(), tally)]), ..FamilyView::default() };
+        let mut failing = tally("xy");
+        failing.settle(seconds(90));
+        let mut view = FamilyView { pools: BTreeMap::from([("a".into(), failing)]), ..FamilyView::default() };
         view.frozen = view.ours(0.5, seconds(95));
         assert!(view.frozen.is_some());
         // An hour later they are not long broken: it is still the same failure.
         assert!(view.ours(0.5, seconds(3700)).is_some());
-        for _ in 0..2 {
-            view.pools.get_mut("a").unwrap().count(Some(false), Some(true), seconds(3701));
-        }
+        view.pools.get_mut("a").unwrap().count("x", true, false, seconds(3701));
         assert!(view.ours(0.5, seconds(3702)).is_none());
     }
 }

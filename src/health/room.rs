@@ -54,8 +54,8 @@ struct Watched {
     judge: Judge,
     ask: Arc<Ask>,
     keys: Vec<Key>,
-    /// A heartbeat has come since the last deadline.
-    beaten: bool,
+    /// When its heartbeat came last, or was last missed.
+    beat_at: Duration,
     /// It has something to tell, perhaps.
     touched: bool,
 }
@@ -167,7 +167,7 @@ impl Room {
             self.jobs.insert(key, job);
             keys.push(key);
         }
-        self.watched.insert(id, Watched { judge, ask, keys, beaten: false, touched: false });
+        self.watched.insert(id, Watched { judge, ask, keys, beat_at: now.elapsed, touched: false });
         self.touch(id);
         id
     }
@@ -209,8 +209,7 @@ impl Room {
                 }
                 Some(Job::Heartbeat(id)) => {
                     let id = *id;
-                    self.heartbeat_deadline(id, now);
-                    self.schedule.done(key, now.elapsed);
+                    self.heartbeat_deadline(key, id, now);
                     continue;
                 }
                 Some(Job::Reference(index)) => {
@@ -265,7 +264,7 @@ impl Room {
         let Some(Watched { judge, .. }) = self.watched.get_mut(&id) else { return };
         let (address, before) = (judge.addresses[index].address, judge.addresses[index].ok);
         if let Some(address) = address {
-            self.families.observe(&judge.monitored.pool, address, before, result.is_ok(), now.elapsed);
+            self.families.observe(&judge.monitored, address, before, result.is_ok(), now.elapsed);
         }
         judge.observe(index, result, frozen, now);
         self.touch(id);
@@ -284,21 +283,25 @@ impl Room {
         if watched.ask.check.kind != Kind::Push {
             return false;
         }
-        watched.beaten = true;
+        watched.beat_at = now.elapsed;
         watched.judge.observe(0, &Ok(Passed::default()), frozen, now);
         self.touch(id);
         true
     }
 
-    fn heartbeat_deadline(&mut self, id: JudgeId, now: Moment) {
+    /// Sees whether a heartbeat was missed. Its interval begins anew with each that comes, so that one a
+    /// little late is one a little late, and not two in one interval and none in the next.
+    fn heartbeat_deadline(&mut self, key: Key, id: JudgeId, now: Moment) {
         let frozen = self.families.frozen();
         let Some(watched) = self.watched.get_mut(&id) else { return };
-        if std::mem::take(&mut watched.beaten) {
-            return;
+        let interval = watched.ask.check.interval;
+        if now.elapsed >= watched.beat_at + interval {
+            watched.beat_at = now.elapsed;
+            let interval = jiff::SignedDuration::try_from(interval).unwrap_or_default();
+            let error = ProbeError::new(format!("no heartbeat within {interval:#}"));
+            watched.judge.observe(0, &Err(error), frozen, now);
         }
-        let interval = jiff::SignedDuration::try_from(watched.ask.check.interval).unwrap_or_default();
-        let error = ProbeError::new(format!("no heartbeat within {interval:#}"));
-        watched.judge.observe(0, &Err(error), frozen, now);
+        self.schedule.again(key, watched.beat_at + interval);
         self.touch(id);
     }
 

@@ -267,13 +267,13 @@ impl Judge {
         for state in self.addresses.iter_mut().filter(|state| state.family() == Some(family)) {
             state.streak = 0;
             if state.up == Some(false) && state.before != Some(false) && state.changed >= began {
-                state.up = state.before;
+                // What is not known counts as up, and somebody has been told that it is down.
+                state.up = Some(true);
             }
         }
         self.damping.forget(began);
-        let raw = self.verdict_of_addresses();
         // Taking back is no change of the answer's own.
-        self.raw = raw;
+        self.raw = self.verdict_of_addresses();
         self.settle(now);
     }
 

@@ -316,6 +316,8 @@ pub struct Monitored {
     pub answer: String,
     /// Its pool; the record, of an answer without one.
     pub pool: String,
+    /// Its PoP; the answer itself, of one without.
+    pub site: String,
     /// What is probed; empty for push.
     pub addresses: Vec<IpAddr>,
     /// What is done.

@@ -53,6 +53,7 @@ impl Chains {
                     monitor: name.clone(),
                     answer: candidate.id.clone(),
                     pool: candidate.owner.clone(),
+                    site: candidate.pop.map_or_else(|| candidate.id.clone(), String::from),
                     addresses,
                     check: monitor.check.clone(),
                 });
