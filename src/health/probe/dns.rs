@@ -46,6 +46,7 @@ pub async fn probe(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<String
             Err(ProbeError::new("NOERROR without an answer"))
         }
         ResponseCode::NoError => Ok(String::new()),
-        code => Err(ProbeError::new(format!("{}, expected an answer", code.to_str()))),
+        // Its names are those of RFC 9499 but for their case.
+        code => Err(ProbeError::new(format!("{}, expected an answer", format!("{code:?}").to_uppercase()))),
     }
 }

@@ -97,8 +97,11 @@ fn tls_in_words(error: &Error) -> String {
             format!("certificate is valid only in {}", between(time, not_before))
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let presented = if presented.is_empty() { "nothing".into() } else { presented.join(", ") };
-            format!("certificate is not for {}, but for {presented}", expected.to_str())
+            // They come as `DnsName("www.example.com")`.
+            let names = presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name));
+            let names = names.collect::<Vec<_>>().join(", ");
+            let names = if names.is_empty() { "no name at all" } else { &names };
+            format!("certificate is not for {}, but for {names}", expected.to_str())
         }
         CertificateError::UnknownIssuer => {
             "certificate of an unknown authority; name one of your own with tls.ca".into()
