@@ -456,3 +456,29 @@ fn on_loopback() {
     health.stop();
     assert!(news.iter().flatten().all(|verdict| verdict.up), "and then no more");
 }
+
+/// Probes that are answered by nobody end one after the other when only one may run: that takes longer than
+/// the second over which the first round is spread.
+#[test]
+fn no_more_at_once_than_may_be() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let (count, timeout) = (30, Duration::from_millis(50));
+    // Connections wait in the listener's queue, where nothing answers them.
+    let monitors: String = (0..count)
+        .map(|number| {
+            format!(
+                "[monitor.m{number}]\nkind = 'http'\nport = {port}\ntimeout = '50ms'\ninterval = '1s'\n\
+                 target = {{ pool = 'p' }}\n"
+            )
+        })
+        .collect();
+    let text = format!("[[pool.p.answer]]\na = '127.0.0.1'\n{monitors}[health]\nprobes_at_once = 1\n");
+    let begun = std::time::Instant::now();
+    let health = Health::start(plan(&text), |_| {}, vec![]).unwrap();
+    assert!(health.wait_first_round(PATIENCE));
+    assert!(begun.elapsed() >= timeout * count, "{:?}", begun.elapsed());
+    let status = health.status();
+    assert_eq!(status[0].verdict.as_ref().unwrap().error, "no response within 50ms");
+    drop(health);
+}
