@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use proptest::prelude::*;
 use rhumb::files::parse_duration;
 use rhumb::health::probe::{Passed, ProbeError};
 use rhumb::health::room::{Outcome, Room, Start};
@@ -47,6 +48,12 @@ fn check(fields: &str) -> Arc<Check> {
     plan(&text).monitored.remove(0).check
 }
 
+/// A judge who knows nothing.
+fn judge(addresses: Vec<IpAddr>, fields: &str) -> Judge {
+    let [monitor, answer, pool, site] = ["m", "a", "p", "s"].map(String::from);
+    Judge::new(Monitored { monitor, answer, pool, site, addresses, check: check(fields) }, None)
+}
+
 fn failed() -> Result<Passed, ProbeError> {
     Err(ProbeError::new("refused"))
 }
@@ -75,17 +82,8 @@ fn verdicts_over_time() {
         let (head, lines) = case.split_once("\n-- ").unwrap();
         let (addresses, lines) = lines.split_once('\n').unwrap();
         let (_, fields) = head.split_once('\n').unwrap_or((head, ""));
-        let mut judge = Judge::new(
-            Monitored {
-                monitor: "m".into(),
-                answer: "a".into(),
-                pool: "p".into(),
-                site: "s".into(),
-                addresses: addresses.split(' ').map(|address| address.parse().unwrap()).collect(),
-                check: check(fields),
-            },
-            None,
-        );
+        let of_case = addresses.split(' ').map(|address| address.parse().unwrap()).collect();
+        let mut judge = judge(of_case, fields);
         updated += &format!("== {head}\n-- {addresses}\n");
         let mut frozen = [false; 2];
         for line in lines.lines().filter(|line| !line.is_empty()) {
@@ -120,6 +118,46 @@ fn verdicts_over_time() {
     match std::env::var_os("UPDATE") {
         Some(_) => fs::write(&file, updated).unwrap(),
         None => assert_eq!(updated, text, "UPDATE=1 cargo test --test health writes the file anew"),
+    }
+}
+
+proptest! {
+    /// Whatever comes: a family's list never becomes empty, what flaps is down, an answer that is up has the
+    /// addresses it must have, and a frozen verdict is not drained.
+    #[test]
+    fn what_always_holds(
+        results in proptest::collection::vec((0usize..5, any::<bool>(), 0u64..30, 0u8..20), 1..200),
+        fall in 1u32..4, rise in 1u32..4, least in 1usize..4,
+    ) {
+        let fields = format!(
+            "fall = {fall}\nrise = {rise}\nmin_addresses = {least}\n\
+             flap = {{ changes = 3, within = '2m', hold = '20s', hold_max = '2m' }}"
+        );
+        let addresses: Vec<IpAddr> =
+            ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8::2"].map(|a| a.parse().unwrap()).to_vec();
+        let mut judge = judge(addresses.clone(), &fields);
+        let (mut now, mut frozen) = (Duration::ZERO, [false; 2]);
+        for (index, ok, seconds, what) in results {
+            now += Duration::from_secs(seconds);
+            let was_up = judge.verdict(frozen, now).is_none_or(|verdict| verdict.up);
+            match what {
+                0 => {
+                    frozen = [true; 2];
+                    Family::ALL.iter().for_each(|family| judge.freeze(*family, now.saturating_sub(time("10s")), at(now)));
+                }
+                1 => frozen = [false; 2],
+                _ => judge.observe(index, &if ok { Ok(Passed::default()) } else { failed() }, frozen, at(now)),
+            }
+            let Some(verdict) = judge.verdict(frozen, now) else { continue };
+            prop_assert!(!(verdict.flapping && verdict.up));
+            prop_assert!(frozen != [true; 2] || verdict.up || !was_up, "drained while frozen");
+            for family in Family::ALL {
+                let all = addresses.iter().filter(|address| Family::of(**address) == family).count();
+                let out = verdict.failing.iter().filter(|address| Family::of(**address) == family).count();
+                prop_assert!(out < all, "{verdict:?}");
+                prop_assert!(!verdict.up || all - out >= least.min(all), "{verdict:?}");
+            }
+        }
     }
 }
 
