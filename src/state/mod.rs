@@ -26,6 +26,7 @@ pub mod live;
 pub mod meta;
 pub mod migration;
 pub mod model;
+pub mod monitors;
 
 pub mod policy;
 pub mod publisher;
