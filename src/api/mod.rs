@@ -134,9 +134,6 @@ impl App {
     /// The time that is believed: the view's stands still between two changes, and on purpose while the
     /// clock is not plausible.
     fn now(&self, view: &View) -> Time {
-        match view.clock_alarm {
-            Some(_) => view.now,
-            None => view.now.max((self.hooks.clock)()),
-        }
+        view.believed((self.hooks.clock)())
     }
 }

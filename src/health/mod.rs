@@ -17,11 +17,13 @@
 //! nothing on the query path does. Room and judges are plain data into which time comes as a value, so their
 //! tests need no clock.
 //!
-//! Deliberately absent: the store (verdicts are handed out, and handed in again at start), and draining
-//! (what is down is down; the record's chain and its ladder of last resort do the rest).
+//! What verdicts lead to is apart: [`failover`] decides, from plain data too, and [`pilot`] asks the state for it
+//! as anybody would. Deliberately absent: the store; verdicts are handed out, and handed in again at start.
 
+pub mod failover;
 mod families;
 mod flap;
+pub mod pilot;
 pub mod probe;
 pub mod reference;
 pub mod room;

@@ -20,6 +20,7 @@ pub mod edits;
 pub mod expectations;
 pub mod guards;
 pub mod handle;
+pub mod identity;
 pub mod impact;
 pub mod keeper;
 pub mod live;

@@ -1,12 +1,12 @@
 //! Which answers a monitor's target takes in, and what is wrong with those that take in none.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::{Check, Family, Kind, Monitored, Plan};
 use crate::files::Problem;
 use crate::state::chains::{AnswerSpec, Chains};
+use crate::state::identity::identities;
 use crate::state::model::Scope;
 
 /// An answer of a pool or of a record.
@@ -105,23 +105,9 @@ fn candidates_of<'c>(
     pool: Option<&'c str>,
     answers: &'c [AnswerSpec],
 ) {
-    let first = all.len();
-    for (index, answer) in answers.iter().enumerate() {
+    for (answer, id) in answers.iter().zip(identities(owner, pool.is_some(), answers)) {
         let pop = answer.pop.as_ref().map(|pop| pop.value.as_str());
         let stack = answer.stack.as_deref();
-        let called = [pop, stack].into_iter().flatten().collect::<Vec<_>>().join("/");
-        // A record's answers are called by their names first, a pool's by where they stand.
-        let own = match (pool, &answer.name) {
-            (None, Some(name)) => name.clone(),
-            _ if !called.is_empty() => called,
-            (Some(_), Some(name)) => name.clone(),
-            (Some(pool), None) => pool.into(),
-            (None, None) => format!("answer {}", index + 1),
-        };
-        let mut id = format!("{owner}/{own}");
-        if all[first..].iter().any(|other| other.id == id) {
-            let _ = write!(id, "#{}", index + 1);
-        }
         let addresses = answer.a.iter().copied().map(IpAddr::from);
         let addresses = addresses.chain(answer.aaaa.iter().copied().map(IpAddr::from)).collect();
         all.push(Candidate { id, owner: owner.into(), pool, pop, stack, addresses });
