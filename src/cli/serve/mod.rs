@@ -1,7 +1,7 @@
 //! `rhumb serve`: composes the rooms.
 //!
 //! ```text
-//! read, compile -> bind -> start -> wait (signals, changed files, reloads asked for) -> stop
+//! read, compile -> keep, probe -> bind -> start -> wait (signals, changed files, reloads asked for) -> stop
 //! ```
 
 mod control;
@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::engine::shares::Slots;
 use crate::engine::{AllStats, Peer, Reply, Snapshot, Transport, Worker};
 use crate::files::{Problem, Severity};
+use crate::health::pilot::Pilot;
 use crate::listeners::{self, Answer, Counters};
 use crate::state::keeper::{self, Beginning, State};
 use crate::state::watch::Watcher;
@@ -67,6 +68,15 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     };
     log_loaded(&loaded);
 
+    let files = loaded.files.clone();
+    let plan = loaded.plan.clone();
+    let (store, contents) = store::open(&config.state);
+    let kept = contents.values.clone();
+    let beginning = Beginning { store, contents, loaded, clocks: clock::machine(), not_ready: None };
+    let (state, current, keeper) = keeper::start(beginning).context("cannot start to keep the state")?;
+    // What the monitors say counts before the first query is answered.
+    let pilot = Pilot::start(plan, state.clone(), &kept).context("cannot start to probe")?;
+
     // Bind, start, wait, stop.
     let bound = match listeners::bind(&config.listen) {
         Ok(bound) => bound,
@@ -87,11 +97,7 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
             config_file.display()
         );
     }
-    watch(&mut watcher, &config, &loaded.files);
-    let files = loaded.files.clone();
-    let (store, contents) = store::open(&config.state);
-    let beginning = Beginning { store, contents, loaded, clocks: clock::machine(), not_ready: None };
-    let (state, current, keeper) = keeper::start(beginning).context("cannot start to keep the state")?;
+    watch(&mut watcher, &config, &files);
     let stats = AllStats::default();
     let running = bound.start(worker_maker(&current, &stats)).context("cannot start to serve")?;
     info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
@@ -111,11 +117,13 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
         listeners,
         observed,
         api,
+        pilot,
     };
     server.wait(&wake);
     running.stop();
     server.log_counters("stopped");
     server.api.stop();
+    server.pilot.stop();
     state.stop();
     // A panic would have been reported where it happened.
     let _ = keeper.join();
@@ -154,6 +162,7 @@ struct Server {
     listeners: Counters,
     observed: Observed,
     api: api::Running,
+    pilot: Pilot,
 }
 
 impl Server {
@@ -226,7 +235,9 @@ impl Server {
                 self.loads += 1;
                 log_loaded(&loaded);
                 self.files = loaded.files.clone();
+                let plan = loaded.plan.clone();
                 self.state.load(loaded);
+                self.pilot.update(plan);
                 self.config = config;
                 self.api.reload_tls();
                 watch(&mut self.watcher, &self.config, &self.files);
