@@ -21,11 +21,11 @@ use crate::config::{Config, Log, StateConfig};
 use crate::engine::{Peer, Reply, Snapshot, Stats, Totals, Transport, Worker};
 use crate::files::{Problem, Severity};
 use crate::listeners::{self, Answer, Counters};
-use crate::state::watch::Watcher;
 use crate::state::keeper::{self, Beginning, Kept, State};
 use crate::state::store::backup::read_backup;
 use crate::state::store::embedded::Embedded;
 use crate::state::store::{Contents, Store};
+use crate::state::watch::Watcher;
 use crate::state::{Loaded, clock, load};
 
 /// How long files must rest before they are read: editors and `geoipupdate` write in several steps.
@@ -108,7 +108,9 @@ fn open_store(config: &StateConfig) -> (Kept, Contents) {
         let (contents, copy_made_at) = match copy {
             Ok((contents, made_at)) => {
                 let revision = contents.model.revision;
-                warn!("serving the copy of {made_at:.0} instead (revision {revision}), until `rhumb state accept`");
+                warn!(
+                    "serving the copy of {made_at:.0} instead (revision {revision}), until `rhumb state accept`"
+                );
                 (contents, Some(made_at))
             }
             Err(error) => {

@@ -165,8 +165,7 @@ impl Scope {
         if let Some(id) = &self.answer {
             return *id == answer.id;
         }
-        let fields =
-            [(&self.pop, &answer.pop), (&self.pool, &answer.pool), (&self.stack, &answer.stack)];
+        let fields = [(&self.pop, &answer.pop), (&self.pool, &answer.pool), (&self.stack, &answer.stack)];
         fields.iter().any(|(wanted, _)| wanted.is_some())
             && fields.iter().all(|(wanted, has)| wanted.is_none() || wanted == has)
     }

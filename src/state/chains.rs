@@ -200,7 +200,8 @@ impl Chains {
                 let feed = At { value: FeedSpec::read(&name.value, fields), line: name.line };
                 if self.feeds.insert(name.value.clone(), feed).is_some() {
                     let message = "is written in another file too; keep one";
-                    document.record(Problem::error(file, name.line, message).of(format!("feed {}", name.value)));
+                    document
+                        .record(Problem::error(file, name.line, message).of(format!("feed {}", name.value)));
                 }
             }
             for fields in root.tables("record") {

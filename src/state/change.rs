@@ -371,9 +371,8 @@ fn undrain(which: &Which, now: bool, at: &Situation) -> Result<Draft, Refusal> {
             if *all_owners && !at.role.includes(Role::Operate) {
                 return Err(Refusal::Forbidden("lifting others' drains needs the role operate".into()));
             }
-            let is_meant = |drain: &&Drain| {
-                drain.scope == *scope && (*all_owners || drain.owner == at.actor.name)
-            };
+            let is_meant =
+                |drain: &&Drain| drain.scope == *scope && (*all_owners || drain.owner == at.actor.name);
             let ids: Vec<String> =
                 at.model.drains.values().filter(is_meant).map(|drain| drain.id.clone()).collect();
             if ids.is_empty() {
@@ -421,7 +420,8 @@ fn own_drain(id: &str, at: &Situation) -> Result<Drain, Refusal> {
     let drain = at.model.drains.get(id).cloned();
     let drain = drain.ok_or_else(|| Refusal::NotFound(format!("there is no drain {id}")))?;
     if drain.owner != at.actor.name && !at.role.includes(Role::Operate) {
-        let message = format!("the drain is {}'s; lifting others' drains needs the role operate", drain.owner);
+        let message =
+            format!("the drain is {}'s; lifting others' drains needs the role operate", drain.owner);
         return Err(Refusal::Forbidden(message));
     }
     check_pool(drain.scope.pool.as_deref(), at)?;
@@ -456,9 +456,7 @@ fn nothing_to_lift(scope: &Scope, at: &Situation) -> String {
 
 /// How clients come back where the drain does not say: the pool's way, and of several pools the slowest.
 fn default_return(scope: &Scope, base: &Base) -> Option<Return> {
-    let is_meant = |name: &&String| {
-        base.pools[*name].answers.iter().any(|answer| scope.covers(answer))
-    };
+    let is_meant = |name: &&String| base.pools[*name].answers.iter().any(|answer| scope.covers(answer));
     let pools = base.pools.keys().filter(is_meant);
     let steps = pools.filter_map(|name| base.pools[name].policy.return_steps.clone());
     steps.max_by_key(|steps| steps.pause_s * steps.steps.len() as u64)

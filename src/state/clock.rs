@@ -134,7 +134,11 @@ mod tests {
 
     #[test]
     fn a_clock_behind_the_store_stops_the_time() {
-        check(Some(5000), (4000, 0), &[(4001, 1, 5000, true), (4989, 989, 5000, true), (4995, 995, 5000, false)]);
+        check(
+            Some(5000),
+            (4000, 0),
+            &[(4001, 1, 5000, true), (4989, 989, 5000, true), (4995, 995, 5000, false)],
+        );
         check(Some(5000), (4995, 0), &[(4996, 1, 4996, false)]);
     }
 

@@ -368,7 +368,10 @@ impl Compiler<'_> {
             let (meta, live) = meta.into_meta();
             for (value, feed) in live.feeds() {
                 if !chains.feeds.contains_key(feed) {
-                    let message = format!("{}; write a table [feed.{feed}]", unknown("feed", feed, chains.feeds.keys()));
+                    let message = format!(
+                        "{}; write a table [feed.{feed}]",
+                        unknown("feed", feed, chains.feeds.keys())
+                    );
                     self.answer_error(&owner, answer, value, message);
                 }
             }

@@ -64,7 +64,9 @@ fn emptied(base: &Base, before: &Model, after: &Model, now: Time) -> Vec<String>
         .collect();
     match names.as_slice() {
         [] => Vec::new(),
-        [name] => vec![format!("nothing of {name} would be left undrained; it would go on with what is drained")],
+        [name] => {
+            vec![format!("nothing of {name} would be left undrained; it would go on with what is drained")]
+        }
         [name, more @ ..] => vec![format!(
             "nothing of {name} and {} more records would be left undrained; they would go on with what is \
              drained",

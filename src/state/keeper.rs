@@ -792,7 +792,8 @@ impl Keeper {
         let mut held = (*self.values).clone();
         for (answer, verdict) in verdicts {
             touched.add(self.base.steerings_of_answer(&answer).iter().copied());
-            let json = verdict.as_ref().map(|verdict| serde_json::to_string(verdict).expect("verdicts are JSON"));
+            let json =
+                verdict.as_ref().map(|verdict| serde_json::to_string(verdict).expect("verdicts are JSON"));
             self.unwritten.insert(format!("verdict/{answer}"), json);
             held.put_verdict(&answer, verdict);
         }
@@ -842,12 +843,18 @@ impl Keeper {
     /// Shows everybody who asks what is wanted and served.
     fn show(&mut self) {
         let store = match (&self.store, &self.failing) {
-            (Kept::Damaged { why, copy_made_at, .. }, _) => {
-                StoreStatus { state: StoreState::Damaged, why: why.clone(), copy_made_at: *copy_made_at, since: None }
-            }
-            (Kept::Store(_), Some((since, why))) => {
-                StoreStatus { state: StoreState::Failing, why: why.clone(), copy_made_at: None, since: Some(*since) }
-            }
+            (Kept::Damaged { why, copy_made_at, .. }, _) => StoreStatus {
+                state: StoreState::Damaged,
+                why: why.clone(),
+                copy_made_at: *copy_made_at,
+                since: None,
+            },
+            (Kept::Store(_), Some((since, why))) => StoreStatus {
+                state: StoreState::Failing,
+                why: why.clone(),
+                copy_made_at: None,
+                since: Some(*since),
+            },
             (Kept::Store(_), None) => StoreStatus::default(),
         };
         let volatile = self.pending.iter().flat_map(|entry| &entry.rows).map(|row| row.key.clone());
@@ -902,9 +909,11 @@ impl Keeper {
     fn timed_wishes(&self) -> Vec<Box<Wish>> {
         let (model, now) = (&self.wanted, self.now);
         let ours = |change, why: String| Box::new(Wish::of_ours("rhumb", change, why));
-        let drains = model.drains.values().filter(|drain| drain.is_over(now)).map(|drain| {
-            ours(Change::EndDrain { id: drain.id.clone() }, "every client is back".into())
-        });
+        let drains = model
+            .drains
+            .values()
+            .filter(|drain| drain.is_over(now))
+            .map(|drain| ours(Change::EndDrain { id: drain.id.clone() }, "every client is back".into()));
         let migrations = model.migrations.values().filter_map(|migration| {
             let (step, why) = migration::due(migration, &self.base, &self.values, now)?;
             let why = if step == MigrationStep::Advance { "it has soaked".into() } else { why };
@@ -975,9 +984,13 @@ impl Keeper {
         let migrations = self.model.migrations.values().filter(|m| !m.is_open() && m.step_since < old);
         let rows: Vec<RowChange> = migrations
             .map(|m| ended(format!("migration/{}", m.id), Row::Migration(m.clone())))
-            .chain(self.model.tokens.values().filter(|t| t.expires_at.is_some_and(|at| at < old)).map(|t| {
-                ended(format!("token/{}", t.name), Row::Token(t.clone()))
-            }))
+            .chain(
+                self.model
+                    .tokens
+                    .values()
+                    .filter(|t| t.expires_at.is_some_and(|at| at < old))
+                    .map(|t| ended(format!("token/{}", t.name), Row::Token(t.clone()))),
+            )
             .collect();
         if rows.is_empty() {
             return;

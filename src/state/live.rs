@@ -133,13 +133,12 @@ impl Values {
 
     /// The answer's live meta.
     pub fn live_meta(&self, answer: &BaseAnswer, now: Time) -> LiveMeta {
-        let mut meta = answer.live.values(|feed| {
-            match self.feed(feed, &answer.id).map(|value| value.counted(now)) {
+        let mut meta =
+            answer.live.values(|feed| match self.feed(feed, &answer.id).map(|value| value.counted(now)) {
                 Some(Counted::Said(values)) => Some(values),
                 Some(Counted::Down) => Some(&DOWN),
                 Some(Counted::Nothing) | None => None,
-            }
-        });
+            });
         // A feed that gives no `up` can fall silent too, and its policy may be that the answer is down.
         let silent = |feed: &str| {
             let value = self.feed(feed, &answer.id);
@@ -202,7 +201,8 @@ impl Drain {
 
 /// How far an answer is drained, and by which drains, the largest first.
 pub fn drained<'m>(model: &'m Model, answer: &BaseAnswer, now: Time) -> Vec<(&'m Drain, u8)> {
-    let in_force = |drain: &'m Drain| Some((drain, drain.percent_at(now))).filter(|(_, percent)| *percent > 0);
+    let in_force =
+        |drain: &'m Drain| Some((drain, drain.percent_at(now))).filter(|(_, percent)| *percent > 0);
     let mut drains: Vec<_> =
         model.drains.values().filter_map(in_force).filter(|(drain, _)| drain.scope.covers(answer)).collect();
     drains.sort_by_key(|(_, percent)| std::cmp::Reverse(*percent));

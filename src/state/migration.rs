@@ -37,9 +37,11 @@ pub fn start(plan: &Plan, key: Option<&str>, at: &Situation) -> Result<Draft, Re
     check_plan(plan, at)?;
     let number = at.model.migrations.values().filter(|m| m.plan.pool == plan.pool);
     let number = number.filter_map(|m| m.id.rsplit_once('-')?.1.parse::<u64>().ok()).max().unwrap_or(0) + 1;
-    let before = plan.waves.iter().flatten().map(|pop| {
-        (pop.clone(), at.model.splits.get(&(plan.pool.clone(), pop.clone())).cloned())
-    });
+    let before = plan
+        .waves
+        .iter()
+        .flatten()
+        .map(|pop| (pop.clone(), at.model.splits.get(&(plan.pool.clone(), pop.clone())).cloned()));
     let migration = Migration {
         id: format!("{}-{number}", plan.pool),
         plan: plan.clone(),
@@ -87,7 +89,8 @@ fn check_plan(plan: &Plan, at: &Situation) -> Result<(), Refusal> {
         for (field, stack) in [("from", &plan.from), ("to", &plan.to)] {
             let here = || at.base.stacks(&plan.pool, pop).filter_map(|answer| answer.stack.as_deref());
             if !here().any(|known| known == stack) {
-                let message = format!("{pop} has no stack {stack}; it has {}", here().collect::<Vec<_>>().join(", "));
+                let message =
+                    format!("{pop} has no stack {stack}; it has {}", here().collect::<Vec<_>>().join(", "));
                 return invalid(field, message);
             }
         }
@@ -126,9 +129,11 @@ pub fn step(id: &str, step: MigrationStep, at: &Situation) -> Result<Draft, Refu
         _ if !migration.is_open() => Err(ended()),
         MigrationStep::Hold => {
             let why = if at.reason.is_empty() { "by hand" } else { at.reason };
-            let mut draft = Draft::new("migration held", id, vec![
-                put(at.model, Row::Migration(held(migration, why, at.now))),
-            ]);
+            let mut draft = Draft::new(
+                "migration held",
+                id,
+                vec![put(at.model, Row::Migration(held(migration, why, at.now)))],
+            );
             draft.id = id.into();
             Ok(draft)
         }
@@ -251,7 +256,12 @@ fn note(migration: &mut Migration, time: Time, what: String) {
 }
 
 /// What a running migration does by itself now, and why.
-pub fn due(migration: &Migration, base: &Base, values: &Values, now: Time) -> Option<(MigrationStep, String)> {
+pub fn due(
+    migration: &Migration,
+    base: &Base,
+    values: &Values,
+    now: Time,
+) -> Option<(MigrationStep, String)> {
     if migration.state != MigrationState::Running || migration.step.is_none() {
         return None;
     }
@@ -289,7 +299,10 @@ fn what_is_wrong(migration: &Migration, base: &Base, values: &Values, now: Time)
         let high = meta.high_watermark?;
         let loads =
             [("loadavg", meta.loadavg), ("connections", meta.connections), ("requests", meta.requests)];
-        let over = loads.into_iter().find_map(|(name, load)| Some((name, load.filter(|load| *load >= high)?)));
-        over.map(|(name, load)| format!("{} has {name} {load}, at or above its high watermark {high}", answer.id))
+        let over =
+            loads.into_iter().find_map(|(name, load)| Some((name, load.filter(|load| *load >= high)?)));
+        over.map(|(name, load)| {
+            format!("{} has {name} {load}, at or above its high watermark {high}", answer.id)
+        })
     })
 }

@@ -60,8 +60,7 @@ impl PoolPolicy {
     /// What the pool can hold at each of these PoPs.
     pub fn capacities<'p>(&self, pops: impl Iterator<Item = &'p str>) -> BTreeMap<String, f64> {
         let written = self.capacity.len();
-        let average =
-            if written == 0 { 1.0 } else { self.capacity.values().sum::<f64>() / written as f64 };
+        let average = if written == 0 { 1.0 } else { self.capacity.values().sum::<f64>() / written as f64 };
         pops.map(|pop| (pop.to_string(), self.capacity.get(pop).copied().unwrap_or(average))).collect()
     }
 }
