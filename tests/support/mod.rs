@@ -5,6 +5,7 @@
 
 pub mod disk;
 pub mod entries;
+pub mod fake;
 pub mod process;
 pub mod query;
 pub mod response;
