@@ -3,6 +3,8 @@
 //! Paths in the file are relative to the folder it stands in. Everything has a default; the file as it
 //! comes with the project names them all.
 
+mod api;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::listeners::{
     Limit, Listen, ListenerConfig, TCP_CONNECTIONS, TCP_CONNECTIONS_PER_CLIENT, TCP_IDLE_TIMEOUT_MS,
     TCP_WRITE_TIMEOUT_MS, UDP_BATCH_DATAGRAMS, UDP_RECEIVE_BUFFER_BYTES, UDP_THREADS,
 };
+
+pub use api::{ApiConfig, BODY_BYTES_MAX, MAX_CHANGES_PER_MINUTE, Socket, Tls};
 
 /// Octets of the largest UDP response. 1232 fits the smallest IPv6 MTU without fragments (DNS flag day
 /// 2020); 512 is what every client takes (RFC 1035 section 4.2.1); 4096 is past what any path carries whole.
@@ -49,6 +53,10 @@ pub struct Config {
     pub state: StateConfig,
     /// What is logged.
     pub log: Log,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The control plane.
+    pub api: ApiConfig,
 }
 
 /// Where what is not in files is kept.
@@ -90,6 +98,13 @@ pub struct Log {
     pub level: String,
     /// Seconds between two lines with the counters; 0 is off.
     pub counters_every_s: u64,
+}
+
+/// What is counted beyond what always is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metrics {
+    /// Each steered record by itself.
+    pub by_record: bool,
 }
 
 impl Config {
@@ -146,6 +161,8 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
             accept_backup_after: root.duration("accept_backup_after").map(|after| after.value),
         },
         log: read_log(root.table("log")),
+        metrics: root.table("metrics").map(read_metrics).unwrap_or_default(),
+        api: api::read(folder, root.table("api")),
     };
     root.finish();
     config
@@ -259,4 +276,11 @@ fn read_log(mut fields: Option<Fields>) -> Log {
         level: level.map_or_else(|| "info".into(), |level| level.value),
         counters_every_s,
     }
+}
+
+fn read_metrics(mut fields: Fields) -> Metrics {
+    fields.object = "metrics".into();
+    let by_record = fields.flag("by_record").is_some_and(|flag| flag.value);
+    fields.finish();
+    Metrics { by_record }
 }

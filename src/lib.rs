@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! a packet   listeners -> engine -> wire, geo, chain -> bytes out
-//! a wish     cli -> files, config -> state -> publisher -> Snapshot
+//! a wish     cli, api -> files, config -> state -> publisher -> Snapshot
 //! ```
 //!
 //! They meet in `Arc<ArcSwap<Snapshot>>`: one thread stores it, every worker loads it once per query, so a
@@ -24,7 +24,8 @@
 //! | [`listeners`] | sockets: UDP threads, the TCP thread |
 //! | [`files`] | reading what the operator wrote, so that every mistake is found at once and named where it stands |
 //! | [`config`] | `rhumb.toml` |
-//! | [`state`] | zones and chains from files, compiled to a snapshot; publishing; noticing changed files |
+//! | [`state`] | zones and chains from files, and drains, splits and feeds from the store, compiled to a snapshot; publishing; noticing changed files; what a change does to clients |
+//! | [`api`] | the control plane over HTTP: what is wanted goes in, what is so comes out; numbers for Prometheus |
 //! | [`cli`] | the commands, one file each; `cli::serve` composes the rooms |
 //!
 //! Outside of `src`: `zones/`, `filter-chains/`, `geoip/` and `rhumb.toml` are the example, and serve as they
@@ -35,7 +36,7 @@
 //! ```text
 //! listeners -> engine -> chain -> geo -> files        engine, chain -> wire
 //! config -> files, geo, listeners                     state -> config, files, engine, chain, geo, wire
-//! cli -> all, to compose
+//! api -> state, engine, wire, files, config, listeners   cli -> all, to compose
 //! ```
 //!
 //! # Who may do what
@@ -47,6 +48,7 @@
 //! | `listeners::tcp` | per connection | sockets | yes | per connection |
 //! | `geo` (load), `chain` (compile) | yes | files, `geo` only | no | yes, with problems |
 //! | `files`, `config`, `state`, `cli` | yes | yes | no | yes, with problems or an error |
+//! | `api` | yes | yes, on threads of its own | yes | yes, with a problem (RFC 9457) per request |
 //!
 //! A problem ([`files::Problem`]) names the file, the line, the object and the field, and what to write
 //! instead. Nothing in the first row locks.
@@ -75,6 +77,7 @@
 //! | spread | the shortest scope a record with random steps answers with |
 //! | place | what geo knows of an address: continent, country, subdivision, coordinates, autonomous system |
 //! | question, outcome, table | what a filter asks about places; one answer to it; which prefix has which |
+//! | impact, move | what a change does to clients; a share of them that gets another PoP |
 //! | snapshot, revision | what is served; which |
 //! | steering | answers and a chain, compiled; records of the same pool and chain share one |
 //! | worker, listener | one per thread, with its buffers; the socket side of a protocol |

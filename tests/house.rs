@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rhumb::chain::filters::KINDS;
 
 /// The drawing: a room, and the rooms it uses.
-const ARROWS: [(&str, &str); 10] = [
+const ARROWS: [(&str, &str); 11] = [
     ("wire", ""),
     ("files", ""),
     ("geo", "files"),
@@ -16,12 +16,13 @@ const ARROWS: [(&str, &str); 10] = [
     ("listeners", "engine"),
     ("config", "files geo listeners"),
     ("state", "engine chain geo wire files config"),
+    ("api", "state engine wire files config listeners"),
     ("cli", "state engine geo wire files config listeners"),
     ("main", ""),
 ];
 
 /// Where a packet is answered: nothing here may stop the server.
-const QUERY_PATH: [&str; 21] = [
+const QUERY_PATH: [&str; 24] = [
     "wire/edns.rs",
     "wire/query.rs",
     "wire/writer.rs",
@@ -43,6 +44,9 @@ const QUERY_PATH: [&str; 21] = [
     "chain/filters/weighted_sticky.rs",
     "engine/worker.rs",
     "engine/steering.rs",
+    "engine/counting.rs",
+    "engine/queries.rs",
+    "engine/sample.rs",
 ];
 
 /// A source file: its path under `src`, and its code without comments and without its tests.

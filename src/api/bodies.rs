@@ -890,6 +890,15 @@ pub struct LogLevel {
     pub level: String,
 }
 
+/// The files were loaded anew: `POST /api/v1/reload`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Reloaded {
+    /// The how-manieth load since the start it is.
+    pub load: u64,
+    /// What is suspicious about them.
+    pub warnings: Vec<String>,
+}
+
 /// A part of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {

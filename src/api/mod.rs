@@ -1,3 +1,142 @@
-//! The control plane over HTTP.
+//! The control plane over HTTP: what is wanted goes in, what is so comes out.
+//!
+//! ```text
+//! TCP (TLS or not), Unix socket -> server -> routes: one table of (method, path, rule, handler)
+//!     -> auth: who asks, and may they -> take: body, query, If-Match -> a resource, one file each
+//!     -> write -> State::change -> Changed           reads: View -> bodies
+//!     -> problem: whatever was wrong, as RFC 9457
+//! counters of the workers and listeners, gauges of the state -> metrics::render -> OpenMetrics text
+//! ```
+//!
+//! It decides nothing: what may become of a wish is [`crate::state::change`]'s, and a read shows one
+//! [`View`] that holds still. What goes over the wire is in [`bodies`], and the OpenAPI document is made of
+//! the handlers themselves ([`routes`]).
+//!
+//! Its threads are its own: whatever callers do, the threads that answer DNS do not wait for them.
+//!
+//! Deliberately absent: editing what stands in files (git owns it), and a cache of any kind.
 
+pub mod auth;
 pub mod bodies;
+pub mod metrics;
+pub mod problem;
+pub mod routes;
+pub mod server;
+pub mod take;
+
+mod audit;
+mod drains;
+mod events;
+mod explain;
+mod feeds;
+mod migrations;
+mod pools;
+mod pops;
+mod process;
+mod records;
+mod shown;
+mod splits;
+mod status;
+mod store;
+mod tls;
+mod tokens;
+mod write;
+
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use self::auth::Limits;
+use crate::config::ApiConfig;
+use crate::files::Problem;
+use crate::state::keeper::State;
+use crate::state::model::{Model, Time};
+use crate::state::view::View;
+
+pub use server::{Running, StartError, start};
+
+/// What the control plane is made of.
+pub struct Api {
+    /// What `[api]` says.
+    pub config: ApiConfig,
+    /// What the node calls itself.
+    pub node: String,
+    /// The state it shows and changes.
+    pub state: State,
+    /// What other rooms give it.
+    pub hooks: Hooks,
+}
+
+/// What other rooms give: what the control plane shows without knowing how it comes about.
+pub struct Hooks {
+    /// The text of `/metrics`.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// Answers given, by answer.
+    pub shares: Box<dyn Fn() -> Vec<bodies::ShareBody> + Send + Sync>,
+    /// By pool, PoP and stack: percent of the PoP's clients that should get the stack, by the networks that
+    /// asked in the last hour; none before anybody has.
+    pub wanted: Box<dyn Fn(&View, &str, &str, &str) -> Option<f64> + Send + Sync>,
+    /// Whom a change moves: from what is served to the model as it would be. It may take its time.
+    pub impact: Box<dyn Fn(&View, &Model) -> Option<serde_json::Value> + Send + Sync>,
+    /// Loads the files anew; what is wrong with them, and then nothing has changed. It may take its time.
+    pub reload: Box<dyn Fn() -> Result<(), Vec<Problem>> + Send + Sync>,
+    /// Sets the level of the log; what is wrong with it.
+    pub set_log_level: Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    /// Counts a request: its method, the path of its route where there is one, and the status of the response.
+    pub served: Box<dyn Fn(&str, Option<&str>, u16) + Send + Sync>,
+    /// The wall clock.
+    pub clock: Box<dyn Fn() -> Time + Send + Sync>,
+}
+
+impl Default for Hooks {
+    /// Of a process that counts nothing and can reload nothing.
+    fn default() -> Hooks {
+        Hooks {
+            metrics: Box::new(String::new),
+            shares: Box::new(Vec::new),
+            wanted: Box::new(|_, _, _, _| None),
+            impact: Box::new(|_, _| None),
+            reload: Box::new(|| Ok(())),
+            set_log_level: Box::new(|_| Ok(())),
+            served: Box::new(|_, _, _| {}),
+            clock: Box::new(Time::now),
+        }
+    }
+}
+
+/// What every handler may use.
+pub struct App {
+    config: ApiConfig,
+    node: String,
+    state: State,
+    hooks: Hooks,
+    limits: Limits,
+    begun: Instant,
+    /// Becomes true when the process stops: streams end then.
+    stopping: watch::Sender<bool>,
+}
+
+impl App {
+    /// What handlers use, made of what the process gives.
+    pub fn new(api: Api) -> App {
+        let Api { config, node, state, hooks } = api;
+        App {
+            limits: Limits::new(config.max_changes_per_minute),
+            begun: Instant::now(),
+            stopping: watch::Sender::new(false),
+            config,
+            node,
+            state,
+            hooks,
+        }
+    }
+
+    /// The time that is believed: the view's stands still between two changes, and on purpose while the
+    /// clock is not plausible.
+    fn now(&self, view: &View) -> Time {
+        match view.clock_alarm {
+            Some(_) => view.now,
+            None => view.now.max((self.hooks.clock)()),
+        }
+    }
+}

@@ -14,9 +14,11 @@ use crate::wire::Name;
 pub struct Answer {
     /// What the operator calls it: `pool/PoP/stack`, or what the file says.
     pub name: String,
-    /// Its identity, which no other answer has: `pool/PoP/stack`, or `record/answer`. Drains, feeds and
-    /// monitors name it.
+    /// Its identity: `pool/PoP/stack`, whichever record gives it, or `record/answer` where it is a record's
+    /// own. Drains, feeds and monitors name it, and it is counted as this.
     pub id: String,
+    /// The slot it is counted in.
+    pub slot: u32,
     /// The pool it belongs to, if any.
     pub pool: Option<String>,
     /// The site it stands at, if any.

@@ -11,6 +11,8 @@
 //! answers some client inside the same geographic scope could get, so a coin mattered when an answer it
 //! decides about is among them. The filters do not know which of the two they run in.
 
+use super::Effects;
+
 /// Most answers one record may have. Indices fit a byte and the picks of a query fit two cache lines.
 pub const MAX_ANSWERS: usize = 256;
 
@@ -91,7 +93,7 @@ pub struct Picks {
     /// In doubt: the uncertain ones whose presence hangs on a coin, and not on this query's draws alone.
     by_coin: AnswerBits,
     random: bool,
-    bypassed: bool,
+    effects: Effects,
     placed: PlacedBy,
     /// Room to sort in, kept here because clearing it for each sort would cost more than the sort.
     order: [u64; MAX_ANSWERS],
@@ -112,7 +114,7 @@ impl Default for Picks {
             uncertain: AnswerBits::default(),
             by_coin: AnswerBits::default(),
             random: false,
-            bypassed: false,
+            effects: Effects::default(),
             placed: PlacedBy::NotAsked,
             order: [0; MAX_ANSWERS],
             sort_pending: false,
@@ -130,7 +132,7 @@ impl Picks {
         self.scope = 0;
         self.in_doubt = false;
         self.random = false;
-        self.bypassed = false;
+        self.effects = Effects::default();
         self.placed = PlacedBy::NotAsked;
     }
 
@@ -141,10 +143,10 @@ impl Picks {
         self.len = answers.len();
     }
 
-    /// Marks that a settled step stood aside before the run began.
+    /// Says what settled steps did before the run began.
     #[inline]
-    pub fn set_bypassed(&mut self, bypassed: bool) {
-        self.bypassed = bypassed;
+    pub fn set_effects(&mut self, effects: Effects) {
+        self.effects = effects;
     }
 
     /// Starts a run in doubt: what could be left, whatever the coins about `uncertain` say.
@@ -190,10 +192,10 @@ impl Picks {
         self.random
     }
 
-    /// Whether a filter stood aside because it would have removed everything.
+    /// What filters did that the operator should hear of.
     #[inline]
-    pub fn bypassed(&self) -> bool {
-        self.bypassed
+    pub fn effects(&self) -> Effects {
+        self.effects
     }
 
     /// Who placed the client.
@@ -240,18 +242,19 @@ impl Picks {
         self.len = kept;
     }
 
-    /// Like [`Picks::retain`], but stands aside when nothing would be left. Says whether it did.
+    /// Like [`Picks::retain`], but stands aside when nothing would be left, and notes that as `bypass`. Says
+    /// whether it did.
     ///
     /// In doubt it stands aside unless an answer that is certainly there survives: with only uncertain
     /// survivors some client's query stands aside.
     #[inline]
-    pub fn retain_unless_empty(&mut self, mut keep: impl FnMut(usize) -> bool) -> bool {
+    pub fn retain_unless_empty(&mut self, bypass: Effects, mut keep: impl FnMut(usize) -> bool) -> bool {
         self.put_in_order();
         let survives = (0..self.len).any(|at| keep(self.items[at] as usize) && self.certain(self.items[at]));
         if survives {
             self.retain(keep);
         } else if self.len > 0 {
-            self.bypassed = true;
+            self.effects.add(bypass);
             if self.in_doubt && self.as_slice().iter().any(|&answer| keep(answer as usize)) {
                 self.doubt(|_, answer| !keep(answer));
             }
@@ -297,16 +300,20 @@ impl Picks {
                     self.uncertain.insert(self.items[at]);
                 }
             }
-            if self.retain_unless_empty(|answer| shed(answer) != Shed::Remove) {
+            if self.retain_unless_empty(Effects::SHED_BYPASSED, |answer| shed(answer) != Shed::Remove) {
                 // Whether the draws remove these too hangs on what else is there.
                 self.doubt(|_, answer| matches!(shed(answer), Shed::Maybe(_)));
             }
         } else {
-            self.retain_unless_empty(|answer| match shed(answer) {
+            let before = self.len;
+            self.retain_unless_empty(Effects::SHED_BYPASSED, |answer| match shed(answer) {
                 Shed::Keep => true,
                 Shed::Remove => false,
                 Shed::Maybe(probability) => draw(answer) >= probability,
             });
+            if self.len < before {
+                self.effects.add(Effects::SHED);
+            }
         }
     }
 
@@ -330,7 +337,7 @@ impl Picks {
             Fenced::Miss => false,
         };
         if keep_all_if_empty {
-            self.retain_unless_empty(keep);
+            self.retain_unless_empty(Effects::FENCE_BYPASSED, keep);
         } else {
             self.retain(keep);
         }

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::filters::place;
-use super::{Answers, Ask, Chain, Filter, Picks};
+use super::{Answers, Ask, Chain, Effects, Filter, Picks};
 use crate::geo::Table;
 
 /// Outcomes up to which a chain is settled for each. Each costs a run of the chain, about 0.1 us, whenever
@@ -36,8 +36,8 @@ pub struct Settled {
 struct List {
     start: u32,
     len: u32,
-    /// A step stood aside on the way.
-    bypassed: bool,
+    /// What steps did on the way.
+    effects: Effects,
 }
 
 struct Placed {
@@ -78,7 +78,7 @@ impl Settled {
             let mut placed = Placed { table: table.clone(), by_place, steps: 0, lists: Vec::new() };
             for outcome in std::iter::once(None).chain((0..table.outcomes()).map(Some)) {
                 picks.start(settled.of(settled.list));
-                picks.set_bypassed(settled.list.bypassed);
+                picks.set_effects(settled.list.effects);
                 filter.apply_placed(outcome.map(|outcome| table.keys(outcome)), &mut picks);
                 placed.steps = run(settled.steps + 1, &mut picks);
                 placed.lists.push(settled.keep(&picks));
@@ -101,14 +101,20 @@ impl Settled {
             }
         };
         picks.put(self.of(list));
-        picks.set_bypassed(list.bypassed);
+        picks.set_effects(list.effects);
         steps
+    }
+
+    /// The table a query's run begins with, where a question is settled.
+    #[inline]
+    pub fn table(&self) -> Option<&Table> {
+        self.placed.as_ref().map(|placed| &*placed.table)
     }
 
     fn keep(&mut self, picks: &Picks) -> List {
         let start = self.answers.len() as u32;
         self.answers.extend_from_slice(picks.as_slice());
-        List { start, len: picks.len() as u32, bypassed: picks.bypassed() }
+        List { start, len: picks.len() as u32, effects: picks.effects() }
     }
 
     #[inline]

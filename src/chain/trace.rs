@@ -1,6 +1,6 @@
 //! Watching a chain at work: `explain` is the serving walk with a tracer.
 
-use super::Picks;
+use super::{Effects, Picks};
 
 /// Sees the picks before and after each step.
 pub trait Tracer {
@@ -59,7 +59,7 @@ impl Tracer for Recorder {
     fn before(&mut self, picks: &mut Picks) {
         self.before = picks.as_slice().to_vec();
         self.scope = picks.scope();
-        picks.set_bypassed(false);
+        picks.set_effects(Effects::default());
     }
 
     fn after(&mut self, filter: &'static str, picks: &Picks, remark: impl Fn(usize) -> Option<String>) {
@@ -72,7 +72,7 @@ impl Tracer for Recorder {
             remarks,
             scope_before: self.scope,
             scope_after: picks.scope(),
-            bypassed: picks.bypassed(),
+            bypassed: picks.effects().bypassed(),
         });
     }
 }

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use hickory_proto::rr::RecordType;
@@ -13,7 +12,7 @@ use super::outcome::{Outcome, ask, tell};
 use super::split::read_weight;
 use super::{print_problems, read_config};
 use crate::api::bodies::{ExplainBody, ScopeBody, WhatIfDrain, WhatIfSplit};
-use crate::engine::explain::{Explanation, Question, explain};
+use crate::engine::explain::{Explanation, Question, explain, parse_subnet, parse_type};
 use crate::state::{Publisher, load};
 use crate::wire::Name;
 
@@ -23,11 +22,11 @@ pub struct Args {
     /// The name asked for.
     name: Name,
     /// The type asked for: A, AAAA, CNAME, MX, TYPE65, ...
-    #[arg(value_name = "TYPE", value_parser = read_type)]
+    #[arg(value_name = "TYPE", value_parser = parse_type)]
     qtype: RecordType,
     /// The client's network, as EDNS Client Subnet would give it. An address alone is cut to /24 or /56,
     /// as resolvers do.
-    #[arg(long, value_name = "ADDR[/LEN]", value_parser = read_subnet)]
+    #[arg(long, value_name = "ADDR[/LEN]", value_parser = parse_subnet)]
     client: Option<(IpAddr, u8)>,
     /// The resolver's address, where the packet comes from.
     #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
@@ -111,28 +110,4 @@ fn read_split(text: &str) -> Result<WhatIfSplit, String> {
     let (pool, pop) = site.split_once('/').ok_or_else(wrong)?;
     let weights = weights.split(',').map(read_weight).collect::<Result<_, _>>()?;
     Ok(WhatIfSplit { pool: pool.into(), pop: pop.into(), weights })
-}
-
-fn read_type(text: &str) -> Result<RecordType, String> {
-    let text = text.to_ascii_uppercase();
-    match text.strip_prefix("TYPE").and_then(|number| number.parse::<u16>().ok()) {
-        Some(number) => Ok(RecordType::from(number)),
-        None => RecordType::from_str(&text).map_err(|_| format!("`{text}` is no record type")),
-    }
-}
-
-fn read_subnet(text: &str) -> Result<(IpAddr, u8), String> {
-    let (address, len) = match text.split_once('/') {
-        Some((address, len)) => (address, Some(len)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().map_err(|_| format!("`{address}` is no address"))?;
-    let (usual, most) = if address.is_ipv4() { (24, 32) } else { (56, 128) };
-    let len = match len.map(str::parse::<u8>) {
-        None => usual,
-        Some(Ok(len)) if len <= most => len,
-        Some(_) => return Err(format!("write a length from 0 to {most} after the slash")),
-    };
-    let cut = ipnet::IpNet::new(address, len).map_err(|error| error.to_string())?;
-    Ok((cut.network(), len))
 }

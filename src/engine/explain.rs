@@ -348,6 +348,38 @@ fn packet(question: &Question) -> Result<Vec<u8>, hickory_proto::ProtoError> {
     message.to_vec()
 }
 
+/// Reads a record type: a mnemonic, or `TYPE65` as RFC 3597 section 5 writes the others.
+///
+/// # Errors
+/// In words.
+pub fn parse_type(text: &str) -> Result<RecordType, String> {
+    let text = text.to_ascii_uppercase();
+    match text.strip_prefix("TYPE").and_then(|number| number.parse::<u16>().ok()) {
+        Some(number) => Ok(RecordType::from(number)),
+        None => RecordType::from_str(&text).map_err(|_| format!("`{text}` is no record type")),
+    }
+}
+
+/// Reads a client's network. An address alone is cut to /24 or /56, as resolvers do.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_subnet(text: &str) -> Result<(IpAddr, u8), String> {
+    let (address, len) = match text.split_once('/') {
+        Some((address, len)) => (address, Some(len)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().map_err(|_| format!("`{address}` is no address"))?;
+    let (usual, most) = if address.is_ipv4() { (24, 32) } else { (56, 128) };
+    let len = match len.map(str::parse::<u8>) {
+        None => usual,
+        Some(Ok(len)) if len <= most => len,
+        Some(_) => return Err(format!("write a length from 0 to {most} after the slash")),
+    };
+    let cut = ipnet::IpNet::new(address, len).map_err(|error| error.to_string())?;
+    Ok((cut.network(), len))
+}
+
 /// As people read it at three in the morning: the answer last, where the eye is.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

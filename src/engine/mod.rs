@@ -9,8 +9,12 @@
 //! The walk never allocates, waits, locks or fails. Deliberately absent: sockets and clocks (the
 //! listeners' and the publisher's), recursion, zone transfers, DNSSEC.
 
+mod counting;
 pub mod explain;
 pub mod peer;
+pub mod queries;
+pub mod sample;
+pub mod shares;
 pub mod snapshot;
 pub mod stats;
 pub mod steering;
@@ -19,6 +23,6 @@ pub mod zones;
 
 pub use peer::{Peer, Reply, Transport};
 pub use snapshot::{Identity, Snapshot};
-pub use stats::{Stats, Totals};
+pub use stats::{AllStats, Stats, Totals};
 pub use worker::Worker;
 pub use zones::Zones;

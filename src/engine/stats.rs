@@ -4,6 +4,67 @@
 //! store without a lock on the bus; whoever reads adds the workers up.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::queries::{Queries, Scopes};
+use super::sample::Ring;
+use super::shares::{Given, Shares};
+
+/// Everything one worker counts. About 140 KiB, of which a query touches a few lines.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Totals.
+    pub tally: Tally,
+    /// Answers by listener, type and response code.
+    pub queries: Queries,
+    /// The scopes that client subnets were answered with.
+    pub scopes: Scopes,
+    /// How often each answer was given.
+    pub shares: Shares,
+    /// Some of the clients.
+    pub ring: Ring,
+}
+
+/// The counters of every worker. Clones are of the same workers.
+#[derive(Clone, Debug, Default)]
+pub struct AllStats(Arc<Mutex<Vec<Arc<Stats>>>>);
+
+impl AllStats {
+    /// Counters for a new worker: those of one that panicked and is gone, or new ones. What was counted
+    /// stays, so totals never fall.
+    pub fn new_worker(&self) -> Arc<Stats> {
+        let mut all = self.all();
+        let is_left = |stats: &mut Arc<Stats>| Arc::get_mut(stats).is_some();
+        if let Some(left) = all.iter_mut().position(is_left) {
+            return all[left].clone();
+        }
+        all.push(Arc::default());
+        all[all.len() - 1].clone()
+    }
+
+    /// The counters of each worker, in the order they started.
+    pub fn workers(&self) -> Vec<Arc<Stats>> {
+        self.all().clone()
+    }
+
+    /// The totals of all workers.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.all().iter().for_each(|stats| totals.add(&stats.tally));
+        totals
+    }
+
+    /// How often each answer was given by all workers, for as many slots as are asked for.
+    pub fn given(&self, slots: usize) -> Vec<Given> {
+        let mut given = vec![Given::default(); slots];
+        self.all().iter().for_each(|stats| stats.shares.add_to(&mut given));
+        given
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<Stats>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A number that one thread raises and any may read.
 #[derive(Debug, Default)]
@@ -55,8 +116,8 @@ macro_rules! counters {
 pub(crate) use counters;
 
 counters! {
-    /// What a worker counts.
-    Stats, Totals {
+    /// What a worker counts for every query.
+    Tally, Totals {
     /// Packets over UDP.
     udp,
     /// Messages over TCP.
@@ -89,6 +150,14 @@ counters! {
     placed_by_nothing,
     /// A filter stood aside because it would have removed everything.
     bypassed,
+    /// Of these, answers in which health stood aside.
+    bypassed_health,
+    /// Of these, answers in which load shedding stood aside.
+    bypassed_shed,
+    /// Of these, answers in which a fence stood aside.
+    bypassed_fence,
+    /// Load shedding removed an answer that was in play.
+    shed,
     /// A drain's or a split's coin mattered to the answer.
     coins,
     /// The scope was narrowed to the record's spread.

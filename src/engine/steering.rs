@@ -17,6 +17,7 @@ use arrayvec::ArrayVec;
 use crate::chain::{
     Answer, AnswerBits, Answers, Ask, Chain, LiveMeta, MAX_ANSWERS, Picks, Settled, Silent, Tracer, draw,
 };
+use crate::geo::Table;
 use crate::wire::{Name, record_type};
 
 /// A record: a name, and how it is answered.
@@ -35,6 +36,10 @@ pub struct Record {
     pub use_client_subnet: bool,
     /// What it answers with; its place in [`super::Snapshot::steerings`] and in the live table.
     pub steering: u32,
+    /// The number of its name in [`super::shares::Slots`].
+    pub number: u32,
+    /// Its slot there, where records are counted.
+    pub slot: Option<u32>,
 }
 
 /// What is answered, whoever's name it stands under.
@@ -43,6 +48,8 @@ pub struct Steering {
     pub answers: Vec<Answer>,
     /// The answers' addresses as record data.
     pub addresses: Addresses,
+    /// The answers' slots, side by side, so that counting does not fetch the answers.
+    pub slots: Vec<u32>,
     /// The chain.
     pub chain: Chain,
     /// Share of the undrained answers that must be up for health to count, 0 to 1.
@@ -101,7 +108,8 @@ impl Steering {
             aaaa: answers.iter().map(|answer| answer.aaaa.iter().map(|ip| ip.octets()).collect()).collect(),
         };
         let is_cname = answers.iter().any(|answer| answer.cname.is_some());
-        Steering { answers, addresses, chain, panic_threshold, is_cname, sites }
+        let slots = answers.iter().map(|answer| answer.slot).collect();
+        Steering { answers, addresses, slots, chain, panic_threshold, is_cname, sites }
     }
 }
 
@@ -217,6 +225,12 @@ impl Live {
     pub fn has(&self, family: Family) -> bool {
         !self.plans[family as usize].ladder.is_empty()
     }
+
+    /// The table that places the clients, where that is settled.
+    #[inline]
+    pub fn table(&self) -> Option<&Table> {
+        self.plans.iter().find_map(|plan| plan.ladder.first()?.settled.table())
+    }
 }
 
 impl Plan {
@@ -313,6 +327,8 @@ impl Slot {
 pub struct Scratch {
     /// The answers in play.
     pub picks: Picks,
+    /// The steering of the last answer.
+    pub steering: u32,
     doubt: Picks,
 }
 

@@ -7,11 +7,11 @@ use arc_swap::{ArcSwap, Cache};
 use arrayvec::ArrayVec;
 
 use super::stats::Stats;
-use super::steering::{Family, Rung, Scratch, steer};
+use super::steering::{Family, Scratch, steer};
 use super::zones::{Found, NodeRef};
 use super::{Identity, Peer, Reply, Snapshot, Transport};
-use crate::chain::{Ask, PlacedBy, Silent};
-use crate::wire::edns::EdnsError;
+use crate::chain::{Ask, Silent};
+use crate::wire::edns::{EdnsError, subnet_at_end};
 use crate::wire::query::HEADER_OCTETS;
 use crate::wire::writer::{Full, Section};
 use crate::wire::{CLASS_CH, CLASS_IN, Edns, Malformed, Qname, Query, Rcode, Subnet, Writer, record_type};
@@ -54,14 +54,23 @@ impl Worker {
         }
     }
 
+    /// Brings nearer what the answers to these queries will read, before the first of them is answered. A
+    /// batch waits for memory once, and not once per query.
+    ///
+    /// What is looked at is a guess, right for nearly all: that the clients will be placed by the table that
+    /// placed the last one, and that a query for a client ends with its /24.
+    #[inline]
+    pub fn look_ahead<'q>(&mut self, queries: impl Iterator<Item = &'q [u8]>) {
+        let live = self.snapshot.load().live.get(self.scratch.steering as usize);
+        let Some(table) = live.and_then(|live| live.table()) else { return };
+        queries.filter_map(subnet_at_end).for_each(|client| table.prefetch(client));
+    }
+
     /// Answers one packet into `out`, which has room for the largest message of the transport.
     ///
     /// Nothing here allocates, waits, locks or fails.
     pub fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
-        match peer.transport {
-            Transport::Udp => self.stats.udp.add(),
-            Transport::Tcp => self.stats.tcp.add(),
-        }
+        self.stats.received(peer.transport);
         // Nobody listens at port 0, and nobody speaks from a multicast address: an answer would be an
         // attack on a third party.
         if peer.address.port() == 0 || is_group(peer.address.ip()) {
@@ -69,7 +78,7 @@ impl Worker {
         }
         let parsed = match Query::parse(query, &mut self.qname) {
             Ok(parsed) => parsed,
-            Err(malformed) => return self.refuse_malformed(malformed, query, out),
+            Err(malformed) => return self.refuse_malformed(malformed, peer.transport, query, out),
         };
         let snapshot = self.snapshot.load();
         let identity = &*snapshot.identity;
@@ -81,7 +90,6 @@ impl Worker {
         let edns = match &parsed.edns {
             Ok(edns) => edns.as_ref(),
             Err(error) => {
-                self.stats.rejected.add();
                 let edns = Edns { udp_octets_max: 512, dnssec_ok: false, nsid: false, subnet: None };
                 let octets = Writer::opt_octets(&edns, &[]);
                 let writer = Writer::new(query, parsed.question_end, out, limit(None), octets, &self.qname);
@@ -89,6 +97,7 @@ impl Worker {
                     EdnsError::FormErr => Rcode::FormErr,
                     EdnsError::BadVers => Rcode::BadVers,
                 };
+                self.stats.answered(peer.transport, parsed.qtype, rcode);
                 return Reply::Send(writer.finish(rcode, Some(&edns), 0, &[], identity.udp_octets_max));
             }
         };
@@ -112,16 +121,28 @@ impl Worker {
             (CLASS_CH, _) => answer_identity(&self.qname, parsed.qtype, identity, &mut writer),
             _ => Rcode::Refused,
         };
-        count(&self.stats, rcode, &context, writer.is_truncated());
+        self.stats.answered(peer.transport, parsed.qtype, rcode);
         // A subnet of length 0 asks us not to look, so nothing we looked at was the client's.
         let scope = match edns.and_then(|edns| edns.subnet) {
             Some(subnet) if subnet.source > 0 => context.scope,
             _ => 0,
         };
+        if let Some(edns) = edns {
+            self.stats.extended(edns.subnet.as_ref(), context.scope, scope);
+        }
+        if writer.is_truncated() {
+            self.stats.tally.truncated.add();
+        }
         Reply::Send(writer.finish(rcode, edns, scope, nsid, identity.udp_octets_max))
     }
 
-    fn refuse_malformed(&mut self, malformed: Malformed, query: &[u8], out: &mut [u8]) -> Reply {
+    fn refuse_malformed(
+        &mut self,
+        malformed: Malformed,
+        transport: Transport,
+        query: &[u8],
+        out: &mut [u8],
+    ) -> Reply {
         let (rcode, end) = match malformed {
             Malformed::Drop => return self.dropped(),
             Malformed::FormErr => (Rcode::FormErr, HEADER_OCTETS),
@@ -133,35 +154,13 @@ impl Worker {
         if end == HEADER_OCTETS {
             writer.clear_question();
         }
-        self.stats.rejected.add();
+        self.stats.refused_unread(transport, rcode);
         Reply::Send(writer.finish(rcode, None, 0, &[], 0))
     }
 
     fn dropped(&self) -> Reply {
-        self.stats.dropped.add();
+        self.stats.tally.dropped.add();
         Reply::Drop
-    }
-}
-
-#[inline]
-fn count(stats: &Stats, rcode: Rcode, context: &Context, truncated: bool) {
-    match rcode {
-        Rcode::NoError => stats.noerror.add(),
-        Rcode::NxDomain => stats.nxdomain.add(),
-        Rcode::Refused => stats.refused.add(),
-        Rcode::FormErr | Rcode::ServFail | Rcode::NotImp | Rcode::BadVers => stats.rejected.add(),
-    }
-    if truncated {
-        stats.truncated.add();
-    }
-    if let Some(edns) = context.edns {
-        stats.edns.add();
-        if edns.subnet.is_some() {
-            stats.ecs.add();
-            if context.scope > 0 {
-                stats.scoped.add();
-            }
-        }
     }
 }
 
@@ -335,6 +334,7 @@ impl<'s> Answering<'s> {
         let record = &snapshot.records[index];
         let (steering, live) =
             (&snapshot.steerings[record.steering as usize], &snapshot.live[record.steering as usize]);
+        self.scratch.steering = record.steering;
         let (client, source) = client_of(context, record.use_client_subnet);
         let random = self.random.u64(..);
         let ask = Ask {
@@ -351,31 +351,11 @@ impl<'s> Answering<'s> {
         if record.use_client_subnet {
             context.scope = context.scope.max(picks.scope());
         }
-        self.stats.steered.add();
-        match picks.placed() {
-            PlacedBy::NotAsked | PlacedBy::Client => {}
-            PlacedBy::Resolver => self.stats.placed_by_resolver.add(),
-            PlacedBy::Default => self.stats.placed_by_default.add(),
-            PlacedBy::Nothing => self.stats.placed_by_nothing.add(),
-        }
-        if picks.bypassed() {
-            self.stats.bypassed.add();
-        }
-        if steered.coin_mattered {
-            self.stats.coins.add();
-        }
-        if steered.spread {
-            self.stats.spread.add();
-        }
-        match steered.rung {
-            Rung::Up => {}
-            Rung::Down => self.stats.rung_down.add(),
-            Rung::PartlyDrained => self.stats.rung_partly_drained.add(),
-            Rung::Drained => self.stats.rung_drained.add(),
-        }
+        self.stats.steered(picks, &steered);
         // Another part of the random number than the filters hash; any will do.
         let turn = if record.rotate { random as u32 } else { 0 };
         let answers = picks.as_slice().iter().map(|&answer| usize::from(answer));
+        let with_ecs = context.edns.is_some_and(|edns| edns.subnet.is_some());
         if picks.is_empty() {
             negative(node, writer);
             return Ok(None);
@@ -384,15 +364,18 @@ impl<'s> Answering<'s> {
             Family::A => {
                 let addresses = answers.map(|answer| &steering.addresses.a[answer][..]);
                 writer.addresses(owner, record_type::A, record.ttl, turn, addresses)?;
+                self.stats.given(record, &steering.slots, picks.as_slice(), &ask, with_ecs);
             }
             Family::Aaaa => {
                 let addresses = answers.map(|answer| &steering.addresses.aaaa[answer][..]);
                 writer.addresses(owner, record_type::AAAA, record.ttl, turn, addresses)?;
+                self.stats.given(record, &steering.slots, picks.as_slice(), &ask, with_ecs);
             }
             Family::Cname => {
                 let first = usize::from(picks.as_slice()[0]);
                 let Some(target) = &steering.answers[first].cname else { return Ok(None) };
                 writer.cname(owner, record.ttl, target.as_wire())?;
+                self.stats.given(record, &steering.slots, &picks.as_slice()[..1], &ask, with_ecs);
                 // What is behind the alias may be steered by another rule; it is asked for by itself
                 // unless everybody gets the same.
                 let subnet = context.edns.and_then(|edns| edns.subnet);

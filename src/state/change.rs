@@ -677,11 +677,13 @@ pub fn no_such<S: std::fmt::Display>(kind: &str, name: &str, known: impl IntoIte
     let known: Vec<String> = known.into_iter().map(|name| name.to_string()).collect();
     let more = known.len().saturating_sub(KNOWN_MAX);
     let shown = known[..known.len().min(KNOWN_MAX)].join(", ");
-    match (known.is_empty(), more) {
-        (true, _) => format!("there is no {kind} {name}; there is none"),
-        (false, 0) => format!("there is no {kind} {name}; there are {shown}"),
-        (false, more) => format!("there is no {kind} {name}; there are {shown} and {more} more"),
-    }
+    let there_is = match (known.len(), more) {
+        (0, _) => "there is none at all".into(),
+        (1, _) => format!("there is only {shown}"),
+        (_, 0) => format!("there are {shown}"),
+        (_, more) => format!("there are {shown} and {more} more"),
+    };
+    format!("there is no {kind} called {name}; {there_is}")
 }
 
 /// How much of each answer of a pool's PoP is taken out, for whoever asks about capacity: by drains and by

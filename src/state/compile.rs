@@ -21,6 +21,7 @@ use super::zones::{ZoneText, check_zones, read_zones};
 use crate::chain::filters::KINDS;
 use crate::chain::{self, Answer, Chain, Effect, MAX_ANSWERS, OptionValue, draw};
 use crate::config::Config;
+use crate::engine::shares::{Counted, Slots};
 use crate::engine::steering::{Family, Live, Record, Steering};
 use crate::engine::zones::{StaticRecord, StaticZone, SteeredKind};
 use crate::engine::{Identity, Snapshot, Zones};
@@ -88,8 +89,18 @@ impl Question {
 /// What is being worked on, and how far it has come, 0 to 1.
 pub type Progress<'p> = &'p dyn Fn(&str, f64);
 
-/// Reads and compiles everything the configuration names.
+/// Reads and compiles everything the configuration names, for a process that does so once.
 pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded, Vec<Problem>> {
+    load_counted(config, revision, &Slots::default(), progress)
+}
+
+/// Reads and compiles everything the configuration names; what is counted keeps the slots it has.
+pub fn load_counted(
+    config: &Config,
+    revision: u64,
+    slots: &Slots,
+    progress: Progress,
+) -> Result<Loaded, Vec<Problem>> {
     let start = Instant::now();
     let mut problems = Vec::new();
     let mut files = vec![config.file.clone()];
@@ -129,6 +140,8 @@ pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded
         chains: &chains,
         questions: &questions,
         seed: config.sticky_seed,
+        slots,
+        by_record: config.metrics.by_record,
         shared: HashMap::new(),
         steerings: Vec::new(),
         live: Vec::new(),
@@ -191,6 +204,9 @@ struct Compiler<'c> {
     chains: &'c Chains,
     questions: &'c Questions<'c>,
     seed: u64,
+    slots: &'c Slots,
+    /// Whether each record has a slot of its own.
+    by_record: bool,
     /// Steerings by what they were compiled from.
     shared: HashMap<String, Option<u32>>,
     steerings: Vec<Steering>,
@@ -225,13 +241,15 @@ impl Compiler<'_> {
             let salt = draw::salt(self.seed, &["sticky", &text]);
             base.records.push(BaseRecord {
                 place: spec.place.clone(),
-                name: text,
+                name: text.clone(),
                 ttl: spec.ttl,
                 pool: spec.pool.as_ref().map(|pool| pool.value.clone()),
                 filters: spec.filters.iter().map(written_filter).collect(),
                 steering,
             });
             records.push(Record {
+                number: self.slots.number(&name),
+                slot: self.by_record.then(|| self.slots.slot(Counted::Record(text))),
                 name,
                 ttl: spec.ttl,
                 salt,
@@ -331,6 +349,8 @@ impl Compiler<'_> {
             self.tell(Severity::Error, &owner, "answer", message);
             return answered;
         }
+        let record = spec.name.to_lowercase().to_string();
+        let record = record.trim_end_matches('.');
         let mut groups: Vec<String> = Vec::new();
         for (index, answer) in written.iter().enumerate() {
             let pop_meta = match &answer.pop {
@@ -376,16 +396,8 @@ impl Compiler<'_> {
                 }
             }
             let pool_name = pool.map(|(name, _)| name.clone());
-            let named = answer_name(answer, pool_name.as_deref(), index);
-            let mut id = match &pool_name {
-                None => format!("{}/{named}", spec.name.to_lowercase().to_string().trim_end_matches('.')),
-                Some(pool) if named == *pool || answer.name.is_some() => {
-                    let called = called(answer, None);
-                    let own = if called.is_empty() { named.clone() } else { called };
-                    format!("{pool}/{own}")
-                }
-                Some(_) => named.clone(),
-            };
+            let name = answer_name(answer, pool_name.as_deref(), index);
+            let mut id = answer_id(answer, &name, pool_name.as_deref(), record);
             if answered.base.iter().any(|other| other.id == id) {
                 let _ = write!(id, "#{}", index + 1);
             }
@@ -400,9 +412,10 @@ impl Compiler<'_> {
                 rdata: rdata_text(answer),
                 place: answer.place.clone(),
             });
-            answered.answers.push(Answer {
+            let mut compiled = Answer {
                 id,
-                name: named,
+                slot: 0,
+                name,
                 pool: pool_name,
                 pop: answer.pop.as_ref().map(|pop| pop.value.clone()),
                 stack: answer.stack.clone(),
@@ -412,7 +425,9 @@ impl Compiler<'_> {
                 aaaa: answer.aaaa.clone(),
                 cname: answer.cname.clone(),
                 meta,
-            });
+            };
+            compiled.slot = self.slots.slot_of_answer(&compiled, record);
+            answered.answers.push(compiled);
         }
         self.check_answers(&owner, pool.is_some(), written, &answered);
         answered
@@ -587,6 +602,15 @@ fn written_filter(filter: &FilterSpec) -> (String, bool, serde_json::Map<String,
         (name.clone(), value)
     };
     (filter.name.clone(), filter.disabled, filter.options.iter().map(option).collect())
+}
+
+/// What an answer is counted as: the same whichever record gives it, where it is a pool's.
+fn answer_id(answer: &AnswerSpec, name: &str, pool: Option<&str>, record: &str) -> String {
+    match pool {
+        Some(_) if answer.pop.is_some() => called(answer, pool),
+        Some(pool) => format!("{pool}/{name}"),
+        None => format!("{record}/{name}"),
+    }
 }
 
 fn unknown(kind: &str, name: &str, known: impl Iterator<Item: std::fmt::Display>) -> String {

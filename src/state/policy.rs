@@ -12,6 +12,9 @@ use crate::files::{At, Fields};
 /// Share of a pool's capacity that drains may take together without `force`, when none is written.
 pub const MAX_DRAINED_CAPACITY_DEFAULT: f64 = 0.5;
 
+/// Share of a pool's capacity that health may take out, when none is written.
+pub const MAX_DOWN_CAPACITY_DEFAULT: f64 = 0.5;
+
 /// How a pool is operated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolPolicy {
@@ -22,7 +25,37 @@ pub struct PoolPolicy {
     pub max_drained_capacity: f64,
     /// How clients come back when a drain ends.
     pub return_steps: Option<Return>,
+    /// Share of the capacity that health may take out, by verdicts and by drains of its own, 0 to 1. What is
+    /// beyond it goes on being answered, with an alarm: one bad monitor must not dump the world on the last PoP.
+    pub max_down_capacity: f64,
+    /// What health does about a PoP that fails; none leaves it to verdicts and people.
+    pub failover: Option<FailoverSpec>,
 }
+
+/// When a PoP is taken out because it fails, and how it comes back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailoverSpec {
+    /// Share of its answers with a weight that must be down, above 0, up to 1.
+    pub detect: f64,
+    /// For how long they must be.
+    pub detect_for: Duration,
+    /// For how many of a hundred clients it is taken out in the end.
+    pub percent: u8,
+    /// How it gets there: percentages, with a pause between two; none is at once.
+    pub out: Option<Return>,
+    /// PoPs of the pool that health takes out at the same time.
+    pub max_concurrent_pops: usize,
+    /// For how long it must be well before its clients come back.
+    pub return_after: Duration,
+    /// The longest that grows to by relapses, each of which doubles it.
+    pub return_after_max: Duration,
+    /// How its clients come back.
+    pub return_steps: Return,
+}
+
+/// How clients come back after a failover, when neither it nor the pool says: in percent, with two minutes
+/// between two steps.
+const RETURN_DEFAULT: ([u8; 4], u64) = ([10, 25, 50, 100], 120);
 
 impl Default for PoolPolicy {
     fn default() -> PoolPolicy {
@@ -30,6 +63,8 @@ impl Default for PoolPolicy {
             capacity: BTreeMap::new(),
             max_drained_capacity: MAX_DRAINED_CAPACITY_DEFAULT,
             return_steps: None,
+            max_down_capacity: MAX_DOWN_CAPACITY_DEFAULT,
+            failover: None,
         }
     }
 }
@@ -47,13 +82,13 @@ impl PoolPolicy {
                 named.push(pop);
             }
         }
-        let max_drained_capacity = pool.float_in("max_drained_capacity", 0.0, 1.0);
-        let policy = PoolPolicy {
-            capacity,
-            max_drained_capacity: max_drained_capacity
-                .map_or(MAX_DRAINED_CAPACITY_DEFAULT, |share| share.value),
-            return_steps: pool.table("return").and_then(|fields| read_return(&pool.object, fields)),
-        };
+        let mut share = |name, default| pool.float_in(name, 0.0, 1.0).map_or(default, |share| share.value);
+        let max_drained_capacity = share("max_drained_capacity", MAX_DRAINED_CAPACITY_DEFAULT);
+        let max_down_capacity = share("max_down_capacity", MAX_DOWN_CAPACITY_DEFAULT);
+        let return_steps = pool.table("return").and_then(|fields| read_steps(&pool.object, "return", fields));
+        let failover =
+            pool.table("failover").map(|fields| read_failover(pool, fields, return_steps.as_ref()));
+        let policy = PoolPolicy { capacity, max_drained_capacity, return_steps, max_down_capacity, failover };
         (policy, named)
     }
 
@@ -65,8 +100,35 @@ impl PoolPolicy {
     }
 }
 
-fn read_return(owner: &str, mut fields: Fields) -> Option<Return> {
-    fields.object = format!("{owner} return");
+fn read_failover(pool: &Fields, mut fields: Fields, return_steps: Option<&Return>) -> FailoverSpec {
+    fields.object = format!("{} failover", pool.object);
+    let object = fields.object.clone();
+    let steps =
+        |fields: &mut Fields, name| fields.table(name).and_then(|table| read_steps(&object, name, table));
+    let (out, back) = (steps(&mut fields, "out"), steps(&mut fields, "return"));
+    let mut span =
+        |name, default| fields.duration(name).map_or(Duration::from_secs(default), |span| span.value);
+    let (detect_for, return_after) = (span("for", 30), span("return_after", 60));
+    let return_after_max = span("return_after_max", 1800).max(return_after);
+    let usual = || Return { steps: RETURN_DEFAULT.0.to_vec(), pause_s: RETURN_DEFAULT.1 };
+    let spec = FailoverSpec {
+        detect: fields.float_in("detect", 0.01, 1.0).map_or(1.0, |share| share.value),
+        detect_for,
+        percent: fields.integer_in("percent", 1, 100).map_or(100, |percent| percent.value as u8),
+        out,
+        max_concurrent_pops: fields
+            .integer_in("max_concurrent_pops", 1, 1000)
+            .map_or(1, |n| n.value as usize),
+        return_after,
+        return_after_max,
+        return_steps: back.or_else(|| return_steps.cloned()).unwrap_or_else(usual),
+    };
+    fields.finish();
+    spec
+}
+
+fn read_steps(owner: &str, name: &str, mut fields: Fields) -> Option<Return> {
+    fields.object = format!("{owner} {name}");
     fields.require(&["steps", "pause"]);
     let line = fields.line;
     let steps: Vec<i64> = fields.integers("steps").into_iter().map(|step| step.value).collect();

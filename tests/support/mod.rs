@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test crate takes what it needs")]
 
+pub mod control;
 pub mod disk;
 pub mod entries;
 pub mod fake;

@@ -1,6 +1,6 @@
 #![doc = include_str!("up.md")]
 
-use crate::chain::{Answers, Ask, Compiled, Effect, Filter, Kind, Picks, Spec, SpecError, options};
+use crate::chain::{Answers, Ask, Compiled, Effect, Effects, Filter, Kind, Picks, Spec, SpecError, options};
 
 /// The filter's line in the table.
 pub const KIND: Kind = Kind { name: "up", effect: Effect::Sift, manual: include_str!("up.md"), compile };
@@ -16,7 +16,7 @@ impl Filter for Up {
     #[inline]
     fn apply(&self, ask: &Ask, answers: &Answers, picks: &mut Picks) {
         if !ask.ignore_health {
-            picks.retain_unless_empty(|answer| answers.live[answer].up.is_up());
+            picks.retain_unless_empty(Effects::HEALTH_BYPASSED, |answer| answers.live[answer].up.is_up());
         }
     }
 

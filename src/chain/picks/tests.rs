@@ -21,9 +21,9 @@ fn sort_is_stable_and_takes_the_full_key() {
 #[test]
 fn retain_unless_empty_stands_aside() {
     let mut picks = picks(&[3, 1, 2]);
-    assert!(picks.retain_unless_empty(|_| false));
+    assert!(picks.retain_unless_empty(Effects::HEALTH_BYPASSED, |_| false));
     assert_eq!(picks.as_slice(), [3, 1, 2]);
-    assert!(picks.bypassed());
+    assert!(picks.effects().bypassed());
 }
 
 /// One deterministic chain step, as data, so that proptest can build chains of them.
@@ -70,7 +70,7 @@ fn run(picks: &mut Picks, steps: &[Step], random: u64) {
             ),
             Step::Retain(keep) => picks.retain(|a| keep[a]),
             Step::RetainUnlessEmpty(keep) => {
-                picks.retain_unless_empty(|a| keep[a]);
+                picks.retain_unless_empty(Effects::HEALTH_BYPASSED, |a| keep[a]);
             }
             Step::Fence(tags, untagged, all) => picks.fence(|a| fenced(tags[a]), *untagged, *all),
             Step::Sort(keys) => picks.sort_by_key(|a| keys[a]),

@@ -1,0 +1,207 @@
+//! Errors, as JSON, in one place (RFC 9457).
+//!
+//! ```text
+//! Refusal, rejections of axum, a panic -> Problem -> application/problem+json
+//! ```
+//!
+//! Handlers return a [`Problem`]; what axum refuses by itself (no such path, no such method) passes through
+//! [`see_through`] on its way out. Nothing of our inside is in them.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tracing::error;
+
+use super::App;
+use super::bodies::ProblemBody;
+use crate::state::change::Refusal;
+
+/// The media type of a problem.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Why a request was not done.
+#[derive(Debug)]
+pub struct Problem {
+    // Most results are no problem: they should not carry the room for one.
+    body: Box<ProblemBody>,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+/// What kinds there are: the anchor in the manual, and the title.
+fn kind(status: StatusCode) -> (&'static str, &'static str) {
+    match status {
+        StatusCode::BAD_REQUEST => ("bad-request", "The request cannot be read"),
+        StatusCode::UNAUTHORIZED => ("unauthorized", "Who asks is not known"),
+        StatusCode::FORBIDDEN => ("forbidden", "Who asks may not"),
+        StatusCode::NOT_FOUND => ("not-found", "It names something that is not there"),
+        StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "The resource does not do that"),
+        StatusCode::CONFLICT => ("conflict", "It does not fit what is there"),
+        StatusCode::GONE => ("gone", "What it asks for is no longer kept"),
+        StatusCode::PRECONDITION_FAILED => ("stale", "The state has changed since"),
+        StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "The body is too long"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("media-type", "The body is not JSON"),
+        StatusCode::UNPROCESSABLE_ENTITY => ("invalid", "A field is wrong"),
+        StatusCode::TOO_MANY_REQUESTS => ("too-many", "Too many requests"),
+        StatusCode::SERVICE_UNAVAILABLE => ("unavailable", "The state cannot be written or read"),
+        _ => ("internal", "A bug of rhumb"),
+    }
+}
+
+impl Problem {
+    /// A problem of a status, and what is wrong here.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
+        let (anchor, title) = kind(status);
+        let body = ProblemBody {
+            kind: format!("docs/api.md#{anchor}"),
+            title: title.into(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            field: None,
+            revision: None,
+            guards: Vec::new(),
+            impact: None,
+        };
+        Problem { body: Box::new(body), header: None }
+    }
+
+    /// 400.
+    pub fn bad_request(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 404.
+    pub fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 422 of a field.
+    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).of_field(field)
+    }
+
+    /// 401, with the way to say who one is.
+    pub fn unauthorized(detail: impl Into<String>) -> Problem {
+        let mut problem = Problem::new(StatusCode::UNAUTHORIZED, detail);
+        problem.header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rhumb\"")));
+        problem
+    }
+
+    /// 403.
+    pub fn forbidden(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// 429, with the time after which it is worth another try.
+    pub fn too_many(detail: impl Into<String>, wait: Duration) -> Problem {
+        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail);
+        problem.header = Some((RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1)));
+        problem
+    }
+
+    /// The same, with the field that is wrong.
+    pub fn of_field(mut self, field: impl Into<String>) -> Problem {
+        self.body.field = Some(field.into());
+        self
+    }
+
+    /// The same, with what a change that a guard stands before would do.
+    pub fn with_impact(mut self, impact: Option<serde_json::Value>) -> Problem {
+        self.body.impact = impact;
+        self
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.body.status).expect("it was made from one")
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::NotFound(_) => Problem::not_found(detail),
+            Refusal::Invalid { field, message } => Problem::invalid(field, message),
+            Refusal::Forbidden(_) => Problem::forbidden(detail),
+            Refusal::Conflict(_) => Problem::new(StatusCode::CONFLICT, detail),
+            Refusal::Guarded(guards) => {
+                let detail = format!("{detail}; look at it with dry_run, or pass with force and a reason");
+                let mut problem = Problem::new(StatusCode::CONFLICT, detail);
+                problem.body.kind = "docs/api.md#guarded".into();
+                problem.body.title = "A guard stands before it".into();
+                problem.body.guards = guards;
+                problem
+            }
+            Refusal::Stale { current, .. } => {
+                let mut problem = Problem::new(StatusCode::PRECONDITION_FAILED, detail);
+                problem.body.revision = Some(current);
+                problem
+            }
+            Refusal::Unavailable(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.body).expect("a problem is JSON");
+        let mut response = (self.status(), [(CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// Sees every request through: counts it, and puts what axum refuses by itself, and a panic, into our form.
+pub async fn see_through(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_string());
+    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_string());
+    // A request that trips over a mistake of ours must not take its connection along.
+    let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => in_our_form(response, &method, &path).await,
+        Err(_) => {
+            error!(%method, path, "a request ran into a bug of rhumb");
+            let detail = "the request ran into a bug of rhumb; please report it with the log of the server";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response()
+        }
+    };
+    (app.hooks.served)(method.as_str(), route.as_deref(), response.status().as_u16());
+    response
+}
+
+async fn in_our_form(response: Response, method: &Method, path: &str) -> Response {
+    let status = response.status();
+    let is_ours = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON);
+    if is_ours || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let allow = response.headers().get(ALLOW).cloned();
+    let detail = match (status, &allow) {
+        (StatusCode::NOT_FOUND, _) => {
+            format!("there is nothing at {path}; what there is stands in /openapi.json")
+        }
+        (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) => {
+            format!("{path} does not take {method}; it takes {}", allow.to_str().unwrap_or_default())
+        }
+        _ => text_of(response.into_body()).await,
+    };
+    let mut problem = Problem::new(status, detail);
+    problem.header = allow.map(|allow| (ALLOW, allow));
+    problem.into_response()
+}
+
+/// The text that axum gives with a rejection; it is short.
+async fn text_of(body: Body) -> String {
+    const OCTETS_MAX: usize = 4096;
+    let bytes = axum::body::to_bytes(body, OCTETS_MAX).await.unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}

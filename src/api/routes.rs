@@ -1,0 +1,214 @@
+//! Every route, once: method and path (of the handler), what it asks of its caller, and the handler.
+//!
+//! The router and the OpenAPI document are both made of this table, so that neither can have a route that the
+//! other lacks, and a route without a rule cannot be written.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi, Ref, ResponseBuilder};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+use super::auth::Rule::{self, Needs, NeedsAll, Open};
+use super::auth::check;
+use super::problem::{PROBLEM_JSON, Problem, see_through};
+use super::{
+    App, audit, drains, events, explain, feeds, migrations, pools, pops, process, records, splits, status,
+    store, tokens,
+};
+use crate::state::model::Role::{Admin, Drain, Feed, Operate, Read};
+
+type Row = (Rule, UtoipaMethodRouter<Arc<App>>);
+
+/// The table. Each path has its methods in rows of their own, because each has its own rule.
+fn table(metrics_public: bool) -> Vec<Row> {
+    vec![
+        (Open, routes!(status::healthz)),
+        (Open, routes!(status::readyz)),
+        (Open, routes!(openapi_json)),
+        (if metrics_public { Open } else { Needs(Read) }, routes!(status::metrics)),
+        (Needs(Read), routes!(status::status)),
+        (Needs(Read), routes!(status::share)),
+        (Needs(Read), routes!(pops::list)),
+        (Needs(Read), routes!(pops::show)),
+        (Needs(Read), routes!(pools::list)),
+        (Needs(Read), routes!(pools::show)),
+        (Needs(Read), routes!(records::list)),
+        (Needs(Read), routes!(records::show)),
+        (Needs(Read), routes!(drains::list)),
+        (Needs(Read), routes!(drains::history)),
+        (Needs(Drain), routes!(drains::make)),
+        (Needs(Read), routes!(drains::show)),
+        (Needs(Drain), routes!(drains::edit)),
+        (Needs(Drain), routes!(drains::lift)),
+        (Needs(Drain), routes!(drains::lift_scope)),
+        (Needs(Read), routes!(splits::list)),
+        (Needs(Read), routes!(splits::show)),
+        (Needs(Operate), routes!(splits::set)),
+        (Needs(Operate), routes!(splits::clear)),
+        (Needs(Read), routes!(migrations::list)),
+        (Needs(Read), routes!(migrations::show)),
+        (Needs(Operate), routes!(migrations::begin)),
+        (Needs(Operate), routes!(migrations::advance)),
+        (Needs(Operate), routes!(migrations::hold)),
+        (Needs(Operate), routes!(migrations::resume)),
+        (Needs(Operate), routes!(migrations::roll_back)),
+        (Needs(Read), routes!(feeds::list)),
+        (Needs(Read), routes!(feeds::show)),
+        (Needs(Feed), routes!(feeds::give)),
+        (Needs(Read), routes!(explain::explain_query)),
+        (Needs(Read), routes!(audit::list)),
+        (Needs(Read), routes!(events::follow)),
+        (NeedsAll(Operate), routes!(store::roll_back)),
+        (NeedsAll(Admin), routes!(tokens::list)),
+        (NeedsAll(Admin), routes!(tokens::make)),
+        (NeedsAll(Admin), routes!(tokens::revoke)),
+        (NeedsAll(Admin), routes!(store::export_all)),
+        (NeedsAll(Admin), routes!(store::import_all)),
+        (NeedsAll(Admin), routes!(store::accept)),
+        (NeedsAll(Admin), routes!(store::accept_clock)),
+        (NeedsAll(Admin), routes!(process::reload)),
+        (NeedsAll(Admin), routes!(process::log_level)),
+    ]
+}
+
+/// What is served, over whatever way in.
+pub fn router(app: &Arc<App>) -> Router {
+    let mut router = OpenApiRouter::new();
+    for (rule, (schemas, paths, handler)) in table(app.config.metrics_public) {
+        let guarded = handler.route_layer(from_fn_with_state((app.clone(), rule), check));
+        router = router.routes((schemas, paths, guarded));
+    }
+    let (router, _) = router.split_for_parts();
+    router
+        .fallback(async || Problem::not_found("there is nothing here; what there is stands in /openapi.json"))
+        .layer(DefaultBodyLimit::max(app.config.body_bytes_max))
+        .layer(from_fn(never_stored))
+        .layer(from_fn_with_state(app.clone(), see_through))
+        .with_state(app.clone())
+}
+
+/// Replies hold what is so now, and one of them a secret: nobody on the way keeps them.
+async fn never_stored(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(axum::http::header::CACHE_CONTROL, axum::http::HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Every route: method, path, and what it asks of its caller.
+pub fn rules() -> Vec<(&'static str, String, Rule)> {
+    let rows = table(false).into_iter().flat_map(|(rule, (_, paths, _))| {
+        let paths = paths.paths.into_iter();
+        paths.flat_map(move |(path, item)| methods(item).map(move |(method, _)| (method, path.clone(), rule)))
+    });
+    rows.collect()
+}
+
+fn methods(item: PathItem) -> impl Iterator<Item = (&'static str, Operation)> {
+    let named = [
+        ("GET", item.get),
+        ("PUT", item.put),
+        ("POST", item.post),
+        ("DELETE", item.delete),
+        ("PATCH", item.patch),
+    ];
+    named.into_iter().filter_map(|(method, operation)| Some((method, operation?)))
+}
+
+/// Describes the API: this document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "node",
+    responses((status = 200, description = "OpenAPI 3.1.", body = serde_json::Value)),
+)]
+pub async fn openapi_json() -> Response {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    let text = TEXT.get_or_init(|| document().to_json().expect("the document is JSON"));
+    ([(CONTENT_TYPE, "application/json")], text.as_str()).into_response()
+}
+
+/// The API as OpenAPI describes it.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "rhumb",
+        description = "The control plane of an authoritative GeoDNS server. docs/api.md is its manual."
+    ),
+    components(schemas(super::bodies::ProblemBody))
+)]
+struct Head;
+
+/// The OpenAPI document, made of the table.
+pub fn document() -> OpenApi {
+    let mut router = OpenApiRouter::<Arc<App>>::with_openapi(<Head as utoipa::OpenApi>::openapi());
+    for (rule, (schemas, mut paths, handler)) in table(false) {
+        for (path, item) in &mut paths.paths {
+            let all = [
+                ("get", &mut item.get),
+                ("put", &mut item.put),
+                ("post", &mut item.post),
+                ("delete", &mut item.delete),
+                ("patch", &mut item.patch),
+            ];
+            for (method, operation) in all {
+                if let Some(operation) = operation {
+                    complete(method, path, operation, rule);
+                }
+            }
+        }
+        router = router.routes((schemas, paths, handler));
+    }
+    let mut document = router.into_openapi();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A token of `rhumb token create`, such as rhumb_..."))
+        .build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(TOKEN, SecurityScheme::Http(bearer));
+    document
+}
+
+/// The name of the security scheme.
+const TOKEN: &str = "token";
+
+/// Adds to an operation what its rule and its kind bring with them.
+fn complete(method: &str, path: &str, operation: &mut Operation, rule: Rule) {
+    // Handlers of several resources share their names.
+    let words = path.trim_start_matches("/api/v1").replace(['/', '{', '}', '.', '-'], " ");
+    let words: Vec<&str> = words.split_whitespace().collect();
+    operation.operation_id = Some(format!("{method}_{}", words.join("_")));
+    let mut problems: Vec<(&str, &str)> = Vec::new();
+    let (is_write, has_body) = (method != "get", operation.request_body.is_some());
+    if rule != Open {
+        operation.security = Some(vec![SecurityRequirement::new(TOKEN, [] as [&str; 0])]);
+        problems.extend([("401", "No token that is good."), ("403", "The token may not.")]);
+        problems.push(("429", "Too often; `Retry-After` says when to try again."));
+        problems.push(("503", "The state cannot be read or written."));
+    }
+    if operation.parameters.is_some() || has_body || is_write {
+        problems.push(("400", "It cannot be read."));
+    }
+    if path.contains('{') || has_body {
+        problems.push(("404", "It names something that is not there; the detail names what is."));
+    }
+    if has_body {
+        problems.extend([("413", "The body is too long."), ("415", "The body is not JSON.")]);
+    }
+    if is_write {
+        problems.push(("409", "It does not fit what is there, or a guard stands before it."));
+        problems.push(("412", "The revision is not the newest one."));
+        problems.push(("422", "A field is wrong; `field` names it."));
+    }
+    for (status, description) in problems {
+        let problem = Content::new(Some(Ref::from_schema_name("ProblemBody")));
+        let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, problem).build();
+        operation.responses.responses.entry(status.into()).or_insert(response.into());
+    }
+}

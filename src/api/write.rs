@@ -1,0 +1,243 @@
+//! The road every write takes.
+//!
+//! ```text
+//! Ask -> dry_run: decide on what is wanted now, write nothing ------> Changed (guards, impact)
+//!     -> else: limits -> State::change, which serves it or refuses -> Changed, or Problem
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::http::header::{HeaderValue, LOCATION};
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::auth::Caller;
+use super::bodies::Changed;
+use super::problem::Problem;
+use super::shown::Tagged;
+use super::take::IfMatch;
+use crate::state::base::Base;
+use crate::state::change::{self, Change, Draft, Refusal, Situation, Which};
+use crate::state::keeper::Wish;
+use crate::state::live::weight;
+use crate::state::model::{Model, Scope, Time};
+use crate::state::store::Watched;
+use crate::state::view::View;
+
+/// What is asked for, as far as every write asks the same.
+pub struct Ask {
+    /// What.
+    pub change: Change,
+    /// Why.
+    pub reason: String,
+    /// Only say what would happen.
+    pub dry_run: bool,
+    /// Pass the guards.
+    pub force: bool,
+    /// Serve it from memory while the store cannot be written.
+    pub volatile: bool,
+    /// The revision it was made for.
+    pub expected: Option<u64>,
+}
+
+impl Ask {
+    /// A change, and what most bodies say beside it.
+    pub fn new(
+        change: Change,
+        reason: String,
+        (dry_run, force): (bool, bool),
+        (header, body): (IfMatch, Option<u64>),
+    ) -> Result<Ask, Problem> {
+        Ok(Ask { change, reason, dry_run, force, volatile: false, expected: header.or(body)? })
+    }
+}
+
+/// Does what is asked for, or says what would happen.
+pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, Problem> {
+    let before = app.state.view();
+    let scopes = scopes_of(&ask.change, &before);
+    if ask.dry_run {
+        let (draft, after) = draft(app, &before, &caller, &ask).await?;
+        let mut notes = draft.words;
+        notes.extend(fail_open(&before.base, &scopes, &after, app.now(&before)));
+        return Ok(Changed {
+            revision: before.model.revision,
+            id: draft.id,
+            action: draft.action.into(),
+            object: draft.object,
+            notes,
+            changed: !draft.rows.is_empty(),
+            durable: true,
+            dry_run: true,
+            guards: draft.guards,
+            impact: impact(app, before.clone(), after).await,
+            ttl_s: ttl_s(&before.base, &scopes),
+        });
+    }
+    app.limits.count_change(&caller)?;
+    let wish = Wish {
+        change: ask.change.clone(),
+        actor: caller.actor.clone(),
+        role: caller.role,
+        pool: caller.pool.clone(),
+        reason: ask.reason.clone(),
+        expected: ask.expected,
+        force: ask.force,
+        volatile: ask.volatile,
+    };
+    let done = match app.state.change(wish).await {
+        Ok(done) => done,
+        Err(Refusal::Guarded(guards)) => {
+            let mut told = None;
+            if let Ok((_, after)) = draft(app, &before, &caller, &ask).await {
+                told = impact(app, before, after).await;
+            }
+            return Err(Problem::from(Refusal::Guarded(guards)).with_impact(told));
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let after = app.state.view();
+    let mut notes = done.words;
+    notes.extend(done.forced.iter().map(|guard| format!("passed by force: {guard}")));
+    notes.extend(fail_open(&after.base, &scopes, &after.model, app.now(&after)));
+    if !done.durable {
+        notes.push("NOT DURABLE: it is served from memory until the store can be written".into());
+    }
+    // By now it is served: who counts the clients it moves keeps only the caller waiting.
+    let is_drain = matches!(ask.change, Change::Drain(_) | Change::EditDrain { .. } | Change::Undrain { .. });
+    let impact = match done.changed && is_drain {
+        true => impact(app, before, (*after.model).clone()).await,
+        false => None,
+    };
+    Ok(Changed {
+        revision: done.revision,
+        id: done.id,
+        action: done.action,
+        object: done.object,
+        notes,
+        changed: done.changed,
+        durable: done.durable,
+        dry_run: false,
+        guards: done.forced,
+        impact,
+        ttl_s: ttl_s(&after.base, &scopes),
+    })
+}
+
+/// The response to a write that made nothing new.
+pub fn done(changed: Changed) -> Response {
+    Tagged(changed.revision, changed).into_response()
+}
+
+/// The response to a write that made something new, where it can be read from now on.
+pub fn created(changed: Changed, location: &str) -> Response {
+    let mut response = done(changed);
+    *response.status_mut() = StatusCode::CREATED;
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+/// What a change would do to what is wanted now.
+async fn draft(app: &App, view: &View, caller: &Caller, ask: &Ask) -> Result<(Draft, Model), Refusal> {
+    let current = view.model.revision;
+    if let Some(expected) = ask.expected.filter(|expected| *expected != current) {
+        return Err(Refusal::Stale { expected, current });
+    }
+    let mut change = ask.change.clone();
+    if let Change::RollBack { to, since } = &mut change {
+        *since = match app.state.since((*to).min(current)).await? {
+            Watched::Entries(entries) => entries.into_iter().rev().collect(),
+            Watched::TooOld => {
+                let message = format!("what was changed since revision {to} is no longer in the log");
+                return Err(Refusal::NotFound(message));
+            }
+        };
+        if *to > current {
+            let message = format!("there is no revision {to} yet; the newest is {current}");
+            return Err(Refusal::NotFound(message));
+        }
+    }
+    let situation = Situation {
+        base: &view.base,
+        model: &view.model,
+        values: &view.values,
+        now: app.now(view),
+        actor: &caller.actor,
+        role: caller.role,
+        pool: caller.pool.as_deref(),
+        reason: &ask.reason,
+        force: ask.force,
+    };
+    let draft = change::decide(&change, &situation)?;
+    let mut after = (*view.model).clone();
+    draft.rows.iter().for_each(|row| after.set(&row.key, row.after.clone()));
+    Ok((draft, after))
+}
+
+/// Whom a change moves; it may take long enough to be in the way of other requests.
+async fn impact(app: &Arc<App>, view: Arc<View>, after: Model) -> Option<serde_json::Value> {
+    let app = app.clone();
+    // A report that trips over a mistake of ours is a report less, and no reason to refuse the change.
+    tokio::task::spawn_blocking(move || (app.hooks.impact)(&view, &after)).await.ok().flatten()
+}
+
+/// What a change touches.
+fn scopes_of(change: &Change, view: &View) -> Vec<Scope> {
+    let of_pool = |pool: &str| vec![Scope { pool: Some(pool.into()), ..Scope::default() }];
+    let of_drain =
+        |id: &str| view.model.drains.get(id).map(|drain| drain.scope.clone()).into_iter().collect();
+    match change {
+        Change::Drain(ask) => vec![ask.scope.clone()],
+        Change::EditDrain { id, .. }
+        | Change::EndDrain { id }
+        | Change::Undrain { which: Which::Id(id), .. } => of_drain(id),
+        Change::Undrain { which: Which::Scope { scope, .. }, .. } => vec![scope.clone()],
+        Change::Split { pool, .. } | Change::ClearSplit { pool, .. } => of_pool(pool),
+        Change::StartMigration { plan, .. } => of_pool(&plan.pool),
+        Change::Migrate { id, .. } => {
+            view.model.migrations.get(id).map_or(Vec::new(), |migration| of_pool(&migration.plan.pool))
+        }
+        Change::RollBack { .. } => view.base.pools.keys().flat_map(|pool| of_pool(pool)).collect(),
+        Change::CreateToken(_)
+        | Change::RevokeToken { .. }
+        | Change::Suspend { .. }
+        | Change::Unsuspend { .. } => Vec::new(),
+    }
+}
+
+fn steerings_of(base: &Base, scopes: &[Scope]) -> BTreeSet<u32> {
+    scopes.iter().flat_map(|scope| base.steerings_of(scope)).collect()
+}
+
+/// The longest TTL of the records that scopes touch.
+fn ttl_s(base: &Base, scopes: &[Scope]) -> u32 {
+    let steerings = steerings_of(base, scopes);
+    let records = base.records.iter().filter(|record| steerings.contains(&record.steering));
+    records.map(|record| record.ttl).max().unwrap_or(0)
+}
+
+/// Records that have nothing undrained, in words: they are never left without an answer.
+fn fail_open(base: &Base, scopes: &[Scope], model: &Model, now: Time) -> Vec<String> {
+    let is_open = |steering: &u32| {
+        let mut answers =
+            base.steerings[*steering as usize].iter().filter(|answer| weight(model, answer) > 0.0);
+        answers.all(|answer| {
+            let mut drains = model.drains.values().filter(|drain| drain.scope.covers(answer));
+            drains.any(|drain| drain.percent_at_most(now) >= 100)
+        })
+    };
+    let open: BTreeSet<u32> = steerings_of(base, scopes).into_iter().filter(is_open).collect();
+    let records = base.records.iter().filter(|record| open.contains(&record.steering));
+    records
+        .map(|record| {
+            format!(
+                "{} has nothing undrained: it fails open, and goes on answering with what is drained",
+                record.name
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,211 @@
+//! The way to the keeper: what may be asked of it, and what it answers.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{broadcast, oneshot};
+
+use super::change::{Change, Refusal};
+use super::compile::Loaded;
+use super::live::{FeedValue, VerdictValue};
+use super::model::{Actor, Entry, Role};
+use super::store::{Contents, StoreError, Watched};
+use super::view::View;
+use crate::files::Problem;
+
+/// What somebody asks for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// What.
+    pub change: Change,
+    /// Who.
+    pub actor: Actor,
+    /// What they may do.
+    pub role: Role,
+    /// The pool they are confined to.
+    pub pool: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// The revision it was made for; another is a refusal.
+    pub expected: Option<u64>,
+    /// Passes the guards.
+    pub force: bool,
+    /// A drain or an undrain may be served from memory when the store cannot be written.
+    pub volatile: bool,
+}
+
+impl Wish {
+    /// A wish of our own automation.
+    pub fn of_ours(name: &str, change: Change, reason: impl Into<String>) -> Wish {
+        Wish {
+            change,
+            actor: Actor { name: name.into(), from: String::new() },
+            role: Role::Admin,
+            pool: None,
+            reason: reason.into(),
+            expected: None,
+            force: false,
+            volatile: false,
+        }
+    }
+}
+
+/// What became of a wish.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// The revision that is served now.
+    pub revision: u64,
+    /// The identity of what was made or changed.
+    pub id: String,
+    /// What was done, in words.
+    pub action: String,
+    /// To what, in words.
+    pub object: String,
+    /// What the asker should know.
+    pub words: Vec<String>,
+    /// Guards that `force` passed.
+    pub forced: Vec<String>,
+    /// Whether anything changed; a repetition changes nothing.
+    pub changed: bool,
+    /// Whether it survives a restart.
+    pub durable: bool,
+}
+
+/// What becomes of a feed's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// It is served.
+    Taken,
+    /// A newer one is held.
+    Older,
+    /// It says that it was made in the future.
+    FromTheFuture,
+}
+
+pub(super) type Reply<T> = oneshot::Sender<T>;
+
+pub(super) enum Message {
+    Change(Box<Wish>, Reply<Result<Done, Refusal>>),
+    Feed(String, Vec<(String, FeedValue)>, Reply<Vec<Fed>>),
+    Verdicts(Vec<(String, Option<VerdictValue>)>),
+    Load(Box<Loaded>, Reply<()>),
+    Rejected(Vec<Problem>),
+    Log { before: u64, limit: usize, reply: Reply<Result<Vec<Entry>, StoreError>> },
+    Since(u64, Reply<Result<Watched, StoreError>>),
+    Export(Reply<Contents>),
+    Import(Box<Contents>, Reply<Result<u64, Refusal>>),
+    Accept(Reply<Result<(), Refusal>>),
+    AcceptClock(Reply<()>),
+    Ready(Option<String>),
+    Stop,
+}
+
+/// The way to the keeper; a copy is another way to the same.
+#[derive(Clone)]
+pub struct State {
+    pub(super) messages: Sender<Message>,
+    pub(super) view: Arc<ArcSwap<View>>,
+    pub(super) entries: broadcast::Sender<Arc<Entry>>,
+}
+
+/// The keeper has ended, because the process is stopping.
+fn gone() -> Refusal {
+    Refusal::Unavailable("the server is stopping".into())
+}
+
+impl State {
+    /// Asks for a change, and waits until it is served or refused.
+    pub async fn change(&self, wish: Wish) -> Result<Done, Refusal> {
+        self.ask(|reply| Message::Change(Box::new(wish), reply)).await.unwrap_or_else(|| Err(gone()))
+    }
+
+    /// The same, for threads that may block.
+    pub fn change_blocking(&self, wish: Wish) -> Result<Done, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.messages.send(Message::Change(Box::new(wish), reply));
+        sent.ok().and_then(|()| answer.blocking_recv().ok()).unwrap_or_else(|| Err(gone()))
+    }
+
+    /// Gives a feed's values, by answer. They are served when this returns; what became of each.
+    pub async fn feed(&self, feed: String, values: Vec<(String, FeedValue)>) -> Result<Vec<Fed>, Refusal> {
+        self.ask(|reply| Message::Feed(feed, values, reply)).await.ok_or_else(gone)
+    }
+
+    /// Gives monitors' verdicts, by answer; none forgets one.
+    pub fn verdicts(&self, verdicts: Vec<(String, Option<VerdictValue>)>) {
+        // Nobody needs to know when the process is stopping.
+        let _ = self.messages.send(Message::Verdicts(verdicts));
+    }
+
+    /// Serves another load of the files; returns when it is served.
+    pub fn load(&self, loaded: Loaded) {
+        let (reply, done) = oneshot::channel();
+        if self.messages.send(Message::Load(Box::new(loaded), reply)).is_ok() {
+            let _ = done.blocking_recv();
+        }
+    }
+
+    /// Keeps what was wrong with a load, for whoever asks.
+    pub fn rejected(&self, problems: Vec<Problem>) {
+        let _ = self.messages.send(Message::Rejected(problems));
+    }
+
+    /// At most `limit` entries of the log before a revision, the newest first.
+    pub async fn log(&self, before: u64, limit: usize) -> Result<Vec<Entry>, Refusal> {
+        let log = self.ask(|reply| Message::Log { before, limit, reply }).await.ok_or_else(gone)?;
+        log.map_err(|error| Refusal::Unavailable(error.to_string()))
+    }
+
+    /// The entries after a revision; [`Watched::TooOld`] when they are no longer kept.
+    pub async fn since(&self, revision: u64) -> Result<Watched, Refusal> {
+        let since = self.ask(|reply| Message::Since(revision, reply)).await.ok_or_else(gone)?;
+        since.map_err(|error| Refusal::Unavailable(error.to_string()))
+    }
+
+    /// Entries as they are committed.
+    pub fn entries(&self) -> broadcast::Receiver<Arc<Entry>> {
+        self.entries.subscribe()
+    }
+
+    /// Everything that is wanted and said, for `rhumb state export`.
+    pub async fn export(&self) -> Result<Contents, Refusal> {
+        self.ask(Message::Export).await.ok_or_else(gone)
+    }
+
+    /// Replaces everything that is wanted; the new revision.
+    pub async fn import(&self, contents: Contents) -> Result<u64, Refusal> {
+        self.ask(|reply| Message::Import(Box::new(contents), reply)).await.unwrap_or_else(|| Err(gone()))
+    }
+
+    /// Takes what is served for right, after the store was found damaged.
+    pub async fn accept(&self) -> Result<(), Refusal> {
+        self.ask(Message::Accept).await.unwrap_or_else(|| Err(gone()))
+    }
+
+    /// Takes the clock for right, after it jumped.
+    pub async fn accept_clock(&self) -> Result<(), Refusal> {
+        self.ask(Message::AcceptClock).await.ok_or_else(gone)
+    }
+
+    /// Says why the process is not ready; none when it is.
+    pub fn not_ready(&self, why: Option<String>) {
+        let _ = self.messages.send(Message::Ready(why));
+    }
+
+    /// What is wanted and served now.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Ends the keeper, after what has been sent so far.
+    pub fn stop(&self) {
+        let _ = self.messages.send(Message::Stop);
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(message(reply)).ok()?;
+        answer.await.ok()
+    }
+}

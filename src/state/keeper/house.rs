@@ -1,0 +1,198 @@
+//! What is done because time has passed, and what is done with the store as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{info, warn};
+
+use super::{
+    BACKUP_EVERY, COMPACT_EVERY, ENDED_KEPT_FOR, Keeper, Kept, LOG_KEPT, LOG_KEPT_FOR, TIMED_REFRESH_LEAST,
+    VALUES_WRITTEN_EVERY, values_of,
+};
+use crate::state::change::{Change, MigrationStep, Refusal};
+use crate::state::handle::Wish;
+use crate::state::live::Touched;
+use crate::state::migration;
+use crate::state::model::{Actor, Entry, Row, RowChange, Time};
+use crate::state::store::{Contents, StoreError};
+
+impl Keeper {
+    /// Does what time asks for.
+    pub(super) fn keep_time(&mut self) {
+        let is_running = self.wanted.migrations.values().any(|m| m.is_open());
+        let has_rested = self.elapsed.saturating_sub(self.timed_refresh) >= TIMED_REFRESH_LEAST;
+        let is_due = has_rested && self.due.is_some_and(|due| due <= self.now);
+        if !is_due && !is_running {
+            return;
+        }
+        let wishes = self.timed_wishes();
+        if !wishes.is_empty() && self.failing.is_none() && matches!(self.store, Kept::Store(_)) {
+            for refused in self.change_all(&wishes).into_iter().filter_map(Result::err) {
+                warn!("our own automation was refused: {refused}");
+            }
+        }
+        if is_due {
+            self.timed_refresh = self.elapsed;
+            self.publish(&Touched::All);
+        }
+    }
+
+    pub(super) fn timed_wishes(&self) -> Vec<Wish> {
+        let (model, now) = (&self.wanted, self.now);
+        let ours = |change, why: String| Wish::of_ours("rhumb", change, why);
+        let drains = model
+            .drains
+            .values()
+            .filter(|drain| drain.is_over(now))
+            .map(|drain| ours(Change::EndDrain { id: drain.id.clone() }, "every client is back".into()));
+        let migrations = model.migrations.values().filter_map(|migration| {
+            let (step, why) = migration::due(migration, &self.base, &self.values, now)?;
+            let why = if step == MigrationStep::Advance { "it has soaked".into() } else { why };
+            Some(ours(Change::Migrate { id: migration.id.clone(), step }, why))
+        });
+        let is_over = |until: Option<Time>| until.is_some_and(|until| until <= now);
+        let suspensions = model.suspensions.values().filter(|s| is_over(s.until)).map(|suspension| {
+            ours(Change::Unsuspend { pool: suspension.pool.clone() }, "its time is over".into())
+        });
+        drains.chain(migrations).chain(suspensions).collect()
+    }
+
+    /// Writes behind, copies, compacts, frees.
+    pub(super) fn keep_house(&mut self) {
+        self.publisher.free_retired();
+        if self.values_written.elapsed() >= VALUES_WRITTEN_EVERY {
+            self.values_written = Instant::now();
+            self.write_values();
+            if !self.pending.is_empty()
+                && let Err(error) = self.write_pending()
+            {
+                self.fail(&error);
+            }
+            self.accept_after_a_while();
+        }
+        if self.backed_up.0.elapsed() >= BACKUP_EVERY && self.backed_up.1 != self.model.revision {
+            self.back_up();
+        }
+        if self.compacted.elapsed() >= COMPACT_EVERY {
+            self.compacted = Instant::now();
+            self.compact();
+        }
+    }
+
+    pub(super) fn write_values(&mut self) {
+        if self.unwritten.is_empty() {
+            return;
+        }
+        let (unwritten, now) = (std::mem::take(&mut self.unwritten), self.now);
+        let written = self.store().and_then(|store| store.put_values(&unwritten, now));
+        if let Err(error) = written {
+            // What came in the meantime is newer.
+            let newer = std::mem::replace(&mut self.unwritten, unwritten);
+            self.unwritten.extend(newer);
+            self.fail(&error);
+        } else if self.pending.is_empty() && self.failing.take().is_some() {
+            info!("the store can be written again");
+            self.show();
+        }
+    }
+
+    pub(super) fn back_up(&mut self) {
+        self.backed_up = (Instant::now(), self.model.revision);
+        let now = self.now;
+        let Kept::Store(store) = &mut self.store else { return };
+        if let Err(error) = store.back_up(now) {
+            warn!("the state could not be copied: {error}");
+        }
+    }
+
+    pub(super) fn compact(&mut self) {
+        let before = self.now - LOG_KEPT_FOR;
+        if let Err(error) = self.store().and_then(|store| store.compact(before, LOG_KEPT)) {
+            warn!("old entries of the log could not be dropped: {error}");
+        }
+        let old = self.now - ENDED_KEPT_FOR;
+        let ended = |key: String, row: Row| RowChange { before: Some(row), key, after: None };
+        let migrations = self.model.migrations.values().filter(|m| !m.is_open() && m.step_since < old);
+        let rows: Vec<RowChange> = migrations
+            .map(|m| ended(format!("migration/{}", m.id), Row::Migration(m.clone())))
+            .chain(
+                self.model
+                    .tokens
+                    .values()
+                    .filter(|t| t.expires_at.is_some_and(|at| at < old))
+                    .map(|t| ended(format!("token/{}", t.name), Row::Token(t.clone()))),
+            )
+            .collect();
+        if rows.is_empty() {
+            return;
+        }
+        let entry = Entry {
+            revision: self.model.revision + 1,
+            time: self.now,
+            actor: Actor { name: "rhumb".into(), from: String::new() },
+            action: "compacted".into(),
+            object: "migrations and tokens that ended long ago".into(),
+            reason: String::new(),
+            forced: false,
+            rows,
+        };
+        if let Err(error) = self.commit(&[entry]) {
+            warn!("what ended long ago could not be dropped: {error}");
+        }
+    }
+
+    pub(super) fn contents(&self) -> Contents {
+        let mut values: BTreeMap<String, String> = BTreeMap::new();
+        for (feed, answer, value) in self.values.fed() {
+            let json = serde_json::to_string(value).expect("values are JSON");
+            values.insert(format!("feed/{feed}/{answer}"), json);
+        }
+        for (answer, verdict) in self.values.verdicts() {
+            let json = serde_json::to_string(verdict).expect("verdicts are JSON");
+            values.insert(format!("verdict/{answer}"), json);
+        }
+        Contents { model: (*self.wanted).clone(), values, newest: Some(self.now) }
+    }
+
+    pub(super) fn import(&mut self, mut contents: Contents) -> Result<u64, Refusal> {
+        let unavailable = |error: StoreError| Refusal::Unavailable(error.to_string());
+        // Watchers must see that it is new.
+        contents.model.revision = contents.model.revision.max(self.model.revision + 1);
+        self.store().and_then(|store| store.replace(&contents)).map_err(unavailable)?;
+        self.take_contents(contents);
+        Ok(self.model.revision)
+    }
+
+    pub(super) fn take_contents(&mut self, contents: Contents) {
+        self.pending.clear();
+        self.unwritten.clear();
+        self.values = Arc::new(values_of(&contents.values));
+        self.model = contents.model;
+        self.wanted = Arc::new(self.model.clone());
+        self.publish(&Touched::All);
+    }
+
+    pub(super) fn accept(&mut self, why: &str) -> Result<(), Refusal> {
+        let contents = self.contents();
+        let Kept::Damaged { replace, .. } = &mut self.store else {
+            return Err(Refusal::Conflict("the store is not damaged; there is nothing to accept".into()));
+        };
+        let begun = replace().and_then(|mut store| store.replace(&contents).map(|()| store));
+        let store = begun.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        self.store = Kept::Store(store);
+        self.failing = None;
+        warn!("a new store begins with what is served: {why}");
+        self.take_contents(contents);
+        Ok(())
+    }
+
+    pub(super) fn accept_after_a_while(&mut self) {
+        let Kept::Damaged { accept_after: Some(after), .. } = &self.store else { return };
+        if self.begun.elapsed() >= *after
+            && let Err(error) = self.accept("accept_backup_after is over")
+        {
+            warn!("what is served could not be accepted: {error}");
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! The one loop that changes what is served.
+//!
+//! ```text
+//! wishes, feed values, verdicts, loads, time -> keeper -> decide -> store.commit -> store.watch -> Model
+//!                                                   -> live values -> publisher -> View -> answers to askers
+//! ```
+//!
+//! It takes what has come as one batch: one commit, one snapshot. Who asked hears back when the next packet
+//! sees the change. Our own changes come back by `watch`, like anyone's (DESIGN, "a wish").
+//!
+//! Everything else reads the newest [`View`], which holds still while it is read.
+
+mod house;
+mod writes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use jiff::SignedDuration;
+use tokio::sync::broadcast;
+use tracing::{error, info, warn};
+
+use super::base::Base;
+use super::clock::{CLOCK_SKEW, Clock, Clocks};
+use super::compile::Loaded;
+use super::handle::Message;
+pub use super::handle::{Done, Fed, State, Wish};
+use super::live::{FeedValue, Touched, Values, VerdictValue, refresh};
+use super::migration;
+use super::model::{Entry, Model, Time};
+use super::publisher::Publisher;
+use super::store::{Contents, Store, StoreError};
+use super::view::{Rejected, StoreState, StoreStatus, Timings, View};
+use crate::engine::Snapshot;
+use crate::files::Problem;
+
+/// Wishes committed together at the most: one sync of the disk for all of them.
+const BATCH_MOST: usize = 256;
+/// How often a commit that lost against another writer is decided anew.
+const TRIES: usize = 20;
+/// How long fast values stay unwritten at the most (DESIGN, decision 11).
+const VALUES_WRITTEN_EVERY: Duration = Duration::from_secs(1);
+/// How often the loop looks at the clock when nothing comes.
+const TICK: Duration = Duration::from_secs(1);
+/// The shortest time between two refreshes that time alone asks for.
+const TIMED_REFRESH_LEAST: Duration = Duration::from_millis(100);
+/// How often the store is copied, when it has changed.
+const BACKUP_EVERY: Duration = Duration::from_secs(300);
+/// How often old entries of the log are dropped.
+const COMPACT_EVERY: Duration = Duration::from_secs(3600);
+/// Entries of the log that are kept, and for how long.
+const LOG_KEPT: usize = 10_000;
+const LOG_KEPT_FOR: SignedDuration = SignedDuration::from_hours(24 * 180);
+/// How long a migration or a token that has ended is kept for the eye.
+const ENDED_KEPT_FOR: SignedDuration = SignedDuration::from_hours(24 * 30);
+/// Entries a slow reader of events may be behind before it must begin anew.
+const EVENTS_KEPT: usize = 1024;
+
+/// What the keeper begins with.
+pub struct Beginning {
+    /// Where what is wanted is kept, or why it cannot be used.
+    pub store: Kept,
+    /// What is wanted: the store's, or its newest readable copy's.
+    pub contents: Contents,
+    /// What the files say.
+    pub loaded: Loaded,
+    /// The time.
+    pub clocks: Clocks,
+    /// Why the process is not ready yet, beside the store.
+    pub not_ready: Option<String>,
+}
+
+/// A store, or what is left of it.
+pub enum Kept {
+    /// It works.
+    Store(Box<dyn Store>),
+    /// It is damaged or missing: nothing is written until a person, or time, accepts what is served.
+    Damaged {
+        /// What is wrong.
+        why: String,
+        /// When the copy was made that is served instead; none when there was no copy.
+        copy_made_at: Option<Time>,
+        /// Puts the damaged file aside and begins another.
+        replace: Box<dyn FnMut() -> Result<Box<dyn Store>, StoreError> + Send>,
+        /// How long until what is served is accepted by itself.
+        accept_after: Option<Duration>,
+    },
+}
+
+/// Starts the keeper, with the first snapshot published. Where workers load snapshots from comes with it.
+pub fn start(beginning: Beginning) -> std::io::Result<(State, Arc<ArcSwap<Snapshot>>, JoinHandle<()>)> {
+    let (messages, inbox) = channel();
+    let (entries, _) = broadcast::channel(EVENTS_KEPT);
+    let mut keeper = Keeper::new(beginning, entries.clone());
+    let (view, current) = (keeper.view.clone(), keeper.publisher.current());
+    let run = move || keeper.run(&inbox);
+    let thread = std::thread::Builder::new().name("keeper".into()).spawn(run)?;
+    Ok((State { messages, view, entries }, current, thread))
+}
+
+struct Keeper {
+    store: Kept,
+    /// Since when the store cannot be written, and why.
+    failing: Option<(Time, String)>,
+    /// What is committed.
+    model: Model,
+    /// What is served from memory alone, until the store is back.
+    pending: Vec<Entry>,
+    /// Both.
+    wanted: Arc<Model>,
+    values: Arc<Values>,
+    unwritten: BTreeMap<String, Option<String>>,
+    base: Arc<Base>,
+    loaded: LoadedParts,
+    rejected: Option<Rejected>,
+    not_ready: Option<String>,
+    publisher: Publisher,
+    view: Arc<ArcSwap<View>>,
+    entries: broadcast::Sender<Arc<Entry>>,
+    clocks: Clocks,
+    clock: Clock,
+    now: Time,
+    /// When time alone changes something next.
+    due: Option<Time>,
+    timings: Timings,
+    begun: Instant,
+    values_written: Instant,
+    /// The clocks' elapsed time, and what it was at the last refresh that time asked for.
+    elapsed: Duration,
+    timed_refresh: Duration,
+    backed_up: (Instant, u64),
+    compacted: Instant,
+}
+
+/// The parts of a load that are neither in the snapshot nor in the base.
+struct LoadedParts {
+    world: Arc<crate::geo::World>,
+    report: Arc<super::compile::Report>,
+    warnings: Arc<Vec<Problem>>,
+    at: Time,
+    number: u64,
+}
+
+impl Keeper {
+    fn new(beginning: Beginning, entries: broadcast::Sender<Arc<Entry>>) -> Keeper {
+        let Beginning { store, contents, loaded, mut clocks, not_ready } = beginning;
+        let reading = clocks();
+        let mut clock = Clock::new(reading, contents.newest);
+        let now = clock.tick(reading);
+        let values = values_of(&contents.values);
+        let wanted = Arc::new(contents.model.clone());
+        let Loaded { snapshot, world, base, warnings, report, .. } = loaded;
+        let parts = LoadedParts {
+            world,
+            report: Arc::new(report),
+            warnings: Arc::new(warnings),
+            at: now,
+            number: snapshot.revision,
+        };
+        let base = Arc::new(base);
+        let mut live = snapshot.live.clone();
+        refresh(&mut live, &Touched::All, &snapshot.steerings, &base, &wanted, &values, now);
+        let snapshot = Snapshot { revision: wanted.revision, live, ..snapshot };
+        let publisher = Publisher::new(snapshot);
+        let current = publisher.current().load_full();
+        let revision = wanted.revision;
+        let mut keeper = Keeper {
+            store,
+            failing: None,
+            model: contents.model,
+            pending: Vec::new(),
+            wanted,
+            values: Arc::new(values),
+            unwritten: BTreeMap::new(),
+            base,
+            loaded: parts,
+            rejected: None,
+            not_ready,
+            publisher,
+            view: Arc::new(ArcSwap::from_pointee(View::empty(current))),
+            entries,
+            clocks,
+            clock,
+            now,
+            due: None,
+            timings: Timings::default(),
+            begun: Instant::now(),
+            values_written: Instant::now(),
+            elapsed: reading.elapsed,
+            timed_refresh: Duration::ZERO,
+            backed_up: (Instant::now(), revision),
+            compacted: Instant::now(),
+        };
+        keeper.find_due();
+        keeper.show();
+        keeper
+    }
+
+    fn run(&mut self, inbox: &Receiver<Message>) {
+        loop {
+            let mut messages = Vec::new();
+            match inbox.recv_timeout(self.patience()) {
+                Ok(message) => messages.push(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            messages.extend(inbox.try_iter().take(BATCH_MOST - 1));
+            // A message that trips over a mistake of ours must not end what keeps the others.
+            let taken = catch_unwind(AssertUnwindSafe(|| self.take(messages)));
+            if taken.unwrap_or_else(|_| {
+                error!("the keeper of the state ran into a bug of rhumb; the request it was at is lost");
+                false
+            }) {
+                break;
+            }
+        }
+        self.write_values();
+        self.back_up();
+    }
+
+    /// How long nothing has to be done.
+    fn patience(&self) -> Duration {
+        let Some(due) = self.due else { return TICK };
+        let until = Duration::try_from(due.duration_since(self.now)).unwrap_or(Duration::ZERO);
+        let rest = TIMED_REFRESH_LEAST.saturating_sub(self.elapsed.saturating_sub(self.timed_refresh));
+        until.max(rest).clamp(Duration::from_millis(1), TICK)
+    }
+
+    /// Takes a batch; true ends the keeper.
+    fn take(&mut self, messages: Vec<Message>) -> bool {
+        let reading = (self.clocks)();
+        let alarm = self.clock.alarm().map(String::from);
+        (self.now, self.elapsed) = (self.clock.tick(reading), reading.elapsed);
+        if self.clock.alarm() != alarm.as_deref() {
+            match self.clock.alarm() {
+                Some(alarm) => error!("{alarm}"),
+                None => info!("the clock is plausible again"),
+            }
+            self.show();
+        }
+        let mut wishes = Vec::new();
+        let mut ended = false;
+        for message in messages {
+            // What came after wishes sees what became of them.
+            if !matches!(message, Message::Change(..)) {
+                self.change(std::mem::take(&mut wishes));
+            }
+            match message {
+                Message::Change(wish, reply) => wishes.push((*wish, reply)),
+                Message::Stop => ended = true,
+                other => self.take_one(other),
+            }
+        }
+        self.change(wishes);
+        self.keep_time();
+        self.keep_house();
+        ended
+    }
+
+    fn take_one(&mut self, message: Message) {
+        match message {
+            Message::Feed(feed, values, reply) => {
+                let fed = self.take_feed(&feed, values);
+                let _ = reply.send(fed);
+            }
+            Message::Verdicts(verdicts) => self.take_verdicts(verdicts),
+            Message::Load(loaded, reply) => {
+                self.take_load(*loaded);
+                let _ = reply.send(());
+            }
+            Message::Rejected(problems) => {
+                self.rejected = Some(Rejected { at: self.now, problems });
+                self.show();
+            }
+            Message::Log { before, limit, reply } => {
+                let log = self.store().and_then(|store| store.log(before, limit));
+                let _ = reply.send(log);
+            }
+            Message::Since(revision, reply) => {
+                let since = self.store().and_then(|store| store.watch(revision));
+                let _ = reply.send(since);
+            }
+            Message::Export(reply) => {
+                let _ = reply.send(self.contents());
+            }
+            Message::Import(contents, reply) => {
+                let imported = self.import(*contents);
+                let _ = reply.send(imported);
+            }
+            Message::Accept(reply) => {
+                let accepted = self.accept("a person accepted what is served");
+                let _ = reply.send(accepted);
+            }
+            Message::AcceptClock(reply) => {
+                let reading = (self.clocks)();
+                self.clock.accept(reading);
+                self.now = self.clock.tick(reading);
+                self.publish(&Touched::All);
+                let _ = reply.send(());
+            }
+            Message::Ready(why) => {
+                self.not_ready = why;
+                self.show();
+            }
+            Message::Change(..) | Message::Stop => unreachable!("taken by the batch"),
+        }
+    }
+
+    fn take_feed(&mut self, feed: &str, values: Vec<(String, FeedValue)>) -> Vec<Fed> {
+        let mut touched = Touched::nothing();
+        let mut held = (*self.values).clone();
+        let fed = values.into_iter().map(|(answer, mut value)| {
+            if value.made_at > self.now + CLOCK_SKEW {
+                return Fed::FromTheFuture;
+            }
+            value.made_at = value.made_at.min(self.now);
+            if held.feed(feed, &answer).is_some_and(|old| old.made_at > value.made_at) {
+                return Fed::Older;
+            }
+            touched.add(self.base.steerings_of_answer(&answer).iter().copied());
+            let json = serde_json::to_string(&value).expect("values are JSON");
+            self.unwritten.insert(format!("feed/{feed}/{answer}"), Some(json));
+            held.put_feed(feed, &answer, value);
+            Fed::Taken
+        });
+        let fed = fed.collect();
+        self.values = Arc::new(held);
+        self.publish(&touched);
+        fed
+    }
+
+    fn take_verdicts(&mut self, verdicts: Vec<(String, Option<VerdictValue>)>) {
+        let mut touched = Touched::nothing();
+        let mut held = (*self.values).clone();
+        for (answer, verdict) in verdicts {
+            touched.add(self.base.steerings_of_answer(&answer).iter().copied());
+            let json =
+                verdict.as_ref().map(|verdict| serde_json::to_string(verdict).expect("verdicts are JSON"));
+            self.unwritten.insert(format!("verdict/{answer}"), json);
+            held.put_verdict(&answer, verdict);
+        }
+        self.values = Arc::new(held);
+        self.publish(&touched);
+    }
+
+    fn take_load(&mut self, loaded: Loaded) {
+        let Loaded { snapshot, world, base, warnings, report, .. } = loaded;
+        self.base = Arc::new(base);
+        self.loaded = LoadedParts {
+            world,
+            report: Arc::new(report),
+            warnings: Arc::new(warnings),
+            at: self.now,
+            number: snapshot.revision,
+        };
+        self.rejected = None;
+        self.publish_from(snapshot, &Touched::All);
+    }
+
+    /// Serves what may have changed.
+    fn publish(&mut self, touched: &Touched) {
+        let current = self.publisher.current().load_full();
+        let next = Snapshot {
+            revision: current.revision,
+            zones: current.zones.clone(),
+            records: current.records.clone(),
+            steerings: current.steerings.clone(),
+            live: current.live.clone(),
+            identity: current.identity.clone(),
+        };
+        self.publish_from(next, touched);
+    }
+
+    fn publish_from(&mut self, mut next: Snapshot, touched: &Touched) {
+        let begun = Instant::now();
+        next.revision = self.wanted.revision;
+        let (base, values) = (&self.base, &self.values);
+        refresh(&mut next.live, touched, &next.steerings, base, &self.wanted, values, self.now);
+        self.publisher.publish(next);
+        self.timings.publish.add(begun.elapsed(), self.now);
+        self.find_due();
+        self.show();
+    }
+
+    /// Shows everybody who asks what is wanted and served.
+    fn show(&mut self) {
+        let store = match (&self.store, &self.failing) {
+            (Kept::Damaged { why, copy_made_at, .. }, _) => StoreStatus {
+                state: StoreState::Damaged,
+                why: why.clone(),
+                copy_made_at: *copy_made_at,
+                since: None,
+            },
+            (Kept::Store(_), Some((since, why))) => StoreStatus {
+                state: StoreState::Failing,
+                why: why.clone(),
+                copy_made_at: None,
+                since: Some(*since),
+            },
+            (Kept::Store(_), None) => StoreStatus::default(),
+        };
+        let volatile = self.pending.iter().flat_map(|entry| &entry.rows).map(|row| row.key.clone());
+        let view = View {
+            model: self.wanted.clone(),
+            base: self.base.clone(),
+            values: self.values.clone(),
+            snapshot: self.publisher.current().load_full(),
+            world: self.loaded.world.clone(),
+            report: self.loaded.report.clone(),
+            warnings: self.loaded.warnings.clone(),
+            loaded_at: self.loaded.at,
+            load_number: self.loaded.number,
+            rejected: self.rejected.clone(),
+            store,
+            volatile: volatile.collect::<BTreeSet<String>>(),
+            clock_alarm: self.clock.alarm().map(String::from),
+            not_ready: self.not_ready.clone(),
+            now: self.now,
+            timings: self.timings.clone(),
+        };
+        self.view.store(Arc::new(view));
+    }
+
+    fn find_due(&mut self) {
+        let (model, now) = (&self.wanted, self.now);
+        let drains = model.drains.values().filter_map(|drain| drain.next_change(now));
+        let migrations = model.migrations.values().filter_map(migration::due_at);
+        let suspensions = model.suspensions.values().filter_map(|suspension| suspension.until);
+        self.due = drains.chain(migrations).chain(suspensions).chain(self.values.next_stale(now)).min();
+    }
+}
+
+/// What was said, as the store kept it. What cannot be read is left out: it will be said again.
+fn values_of(kept: &BTreeMap<String, String>) -> Values {
+    let mut values = Values::default();
+    for (key, json) in kept {
+        if let Some((feed, answer)) = key.strip_prefix("feed/").and_then(|key| key.split_once('/')) {
+            match serde_json::from_str(json) {
+                Ok(value) => values.put_feed(feed, answer, value),
+                Err(error) => warn!("the kept value {key} cannot be read: {error}"),
+            }
+        } else if let Some(answer) = key.strip_prefix("verdict/") {
+            match serde_json::from_str(json) {
+                Ok(verdict) => values.put_verdict(answer, Some(verdict)),
+                Err(error) => warn!("the kept value {key} cannot be read: {error}"),
+            }
+        }
+    }
+    values
+}

@@ -1,0 +1,295 @@
+//! The road of a write: decide, commit, hear back, serve.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{error, info, warn};
+
+use super::{Keeper, Kept, TRIES};
+use crate::state::change::{self, Change, Refusal, Situation};
+use crate::state::handle::{Done, Reply, Wish};
+use crate::state::live::Touched;
+use crate::state::model::{Entry, Model, Row, RowChange, Scope};
+use crate::state::store::{CommitError, Store, StoreError, Watched};
+
+/// A wish, and whoever waits for what becomes of it.
+pub(super) type Asked = (Wish, Reply<Result<Done, Refusal>>);
+
+impl Keeper {
+    pub(super) fn store(&mut self) -> Result<&mut Box<dyn Store>, StoreError> {
+        match &mut self.store {
+            Kept::Store(store) => Ok(store),
+            Kept::Damaged { why, .. } => Err(StoreError::Unavailable(format!(
+                "{why}; `rhumb state accept` takes what is served for right and writes again"
+            ))),
+        }
+    }
+
+    /// Decides upon wishes, commits them together, and answers.
+    pub(super) fn change(&mut self, wishes: Vec<Asked>) {
+        if wishes.is_empty() {
+            return;
+        }
+        let (wishes, replies): (Vec<_>, Vec<_>) = wishes.into_iter().unzip();
+        let answers = self.change_all(&wishes);
+        for (reply, answer) in replies.into_iter().zip(answers) {
+            // Who no longer waits does not need to know.
+            let _ = reply.send(answer);
+        }
+    }
+
+    pub(super) fn change_all(&mut self, wishes: &[Wish]) -> Vec<Result<Done, Refusal>> {
+        for _ in 0..TRIES {
+            // What was served from memory alone comes first.
+            let written = self.write_pending();
+            let mut working = self.model.clone();
+            let mut entries: Vec<Entry> = Vec::new();
+            let mut answers = Vec::new();
+            for wish in wishes {
+                let decided = self.decide(wish, &working);
+                answers.push(decided.map(|(mut done, entry)| {
+                    if let Some(mut entry) = entry {
+                        entry.revision = working.revision + 1;
+                        entry.rows.iter_mut().for_each(|row| stamp(row, entry.revision));
+                        working.apply(&entry);
+                        entries.push(entry);
+                    }
+                    done.revision = working.revision;
+                    done
+                }));
+            }
+            if entries.is_empty() {
+                return answers;
+            }
+            let committed = match written {
+                Ok(()) => self.commit(&entries),
+                Err(error) => Err(CommitError::Store(error)),
+            };
+            match committed {
+                Ok(()) => return answers,
+                Err(CommitError::Conflict(_)) => {
+                    if let Err(error) = self.catch_up() {
+                        self.fail(&error);
+                    }
+                }
+                Err(CommitError::Store(error)) => {
+                    self.fail(&error);
+                    return self.change_in_memory(wishes, &error);
+                }
+            }
+        }
+        let busy = "other writers were first, again and again; try it once more";
+        wishes.iter().map(|_| Err(Refusal::Unavailable(busy.into()))).collect()
+    }
+
+    /// What becomes of wishes while the store cannot be written: drains and undrains that may be volatile
+    /// are served from memory.
+    pub(super) fn change_in_memory(
+        &mut self,
+        wishes: &[Wish],
+        error: &StoreError,
+    ) -> Vec<Result<Done, Refusal>> {
+        let mut touched = Touched::nothing();
+        let answers = wishes.iter().map(|wish| {
+            let wanted = self.wanted.clone();
+            let (mut done, entry) = self.decide(wish, &wanted)?;
+            let Some(entry) = entry else { return Ok(done) };
+            let is_drain = entry.rows.iter().all(|row| row.key.starts_with("drain/"));
+            if !wish.volatile || !is_drain {
+                let advice = match is_drain {
+                    true => "; with `volatile` it would be served from memory until then",
+                    false => "",
+                };
+                return Err(Refusal::Unavailable(format!("the state cannot be written: {error}{advice}")));
+            }
+            touched.merge(self.touched_by(&entry));
+            let mut wanted = (*wanted).clone();
+            entry.rows.iter().for_each(|row| wanted.set(&row.key, row.after.clone()));
+            self.wanted = Arc::new(wanted);
+            warn!(object = %entry.object, "NOT DURABLE: served from memory until the store is back");
+            self.pending.push(entry);
+            (done.durable, done.revision) = (false, self.model.revision);
+            Ok(done)
+        });
+        let answers = answers.collect();
+        self.publish(&touched);
+        answers
+    }
+
+    /// Decides upon one wish. What it changes, if anything, is an entry without its revision.
+    pub(super) fn decide(&mut self, wish: &Wish, model: &Model) -> Result<(Done, Option<Entry>), Refusal> {
+        if let Some(expected) = wish.expected.filter(|expected| *expected != model.revision) {
+            return Err(Refusal::Stale { expected, current: model.revision });
+        }
+        let mut change = wish.change.clone();
+        if let Change::RollBack { to, since } = &mut change {
+            *since = self.undo_of(*to)?;
+        }
+        let situation = Situation {
+            base: &self.base,
+            model,
+            values: &self.values,
+            now: self.now,
+            actor: &wish.actor,
+            role: wish.role,
+            pool: wish.pool.as_deref(),
+            reason: &wish.reason,
+            force: wish.force,
+        };
+        let draft = change::decide(&change, &situation)?;
+        if !draft.guards.is_empty() && !draft.rows.is_empty() {
+            if !wish.force {
+                return Err(Refusal::Guarded(draft.guards));
+            }
+            change::check_reason(&wish.reason)?;
+        }
+        let done = Done {
+            revision: model.revision,
+            id: draft.id,
+            action: draft.action.into(),
+            object: draft.object.clone(),
+            words: draft.words,
+            forced: draft.guards.clone(),
+            changed: !draft.rows.is_empty(),
+            durable: true,
+        };
+        let entry = (!draft.rows.is_empty()).then(|| Entry {
+            revision: 0,
+            time: self.now,
+            actor: wish.actor.clone(),
+            action: draft.action.into(),
+            object: draft.object,
+            reason: wish.reason.clone(),
+            forced: wish.force && !draft.guards.is_empty(),
+            rows: draft.rows,
+        });
+        Ok((done, entry))
+    }
+
+    /// What was committed after a revision, the newest first.
+    pub(super) fn undo_of(&mut self, to: u64) -> Result<Vec<Entry>, Refusal> {
+        if to > self.model.revision {
+            let message = format!("there is no revision {to} yet; the newest is {}", self.model.revision);
+            return Err(Refusal::NotFound(message));
+        }
+        let since = self.store().and_then(|store| store.watch(to));
+        match since.map_err(|error| Refusal::Unavailable(error.to_string()))? {
+            Watched::Entries(mut entries) => {
+                entries.reverse();
+                Ok(entries)
+            }
+            Watched::TooOld => Err(Refusal::NotFound(format!(
+                "what was changed since revision {to} is no longer in the log; see the audit log for what is"
+            ))),
+        }
+    }
+
+    /// Commits entries that follow the model, and serves what comes back.
+    pub(super) fn commit(&mut self, entries: &[Entry]) -> Result<(), CommitError> {
+        let begun = Instant::now();
+        let after = self.model.revision;
+        self.store()?.commit(after, entries)?;
+        self.timings.commit.add(begun.elapsed(), self.now);
+        if self.failing.take().is_some() {
+            info!("the store can be written again");
+        }
+        self.catch_up().map_err(CommitError::Store)
+    }
+
+    /// Takes what was committed, by us and by others, and serves it.
+    pub(super) fn catch_up(&mut self) -> Result<(), StoreError> {
+        let known = self.model.revision;
+        let entries = match self.store()?.watch(known)? {
+            Watched::Entries(entries) => entries,
+            Watched::TooOld => {
+                let contents = self.store()?.read()?;
+                self.model = contents.model;
+                self.wanted = Arc::new(self.model.clone());
+                self.publish(&Touched::All);
+                return Ok(());
+            }
+        };
+        let mut touched = Touched::nothing();
+        for entry in &entries {
+            touched.merge(self.touched_by(entry));
+            self.model.apply(entry);
+        }
+        let mut wanted = self.model.clone();
+        for row in self.pending.iter().flat_map(|entry| &entry.rows) {
+            wanted.set(&row.key, row.after.clone());
+        }
+        self.wanted = Arc::new(wanted);
+        self.publish(&touched);
+        for entry in entries {
+            let Entry { revision, actor, action, object, reason, forced, .. } = &entry;
+            info!(revision, by = %actor.name, from = %actor.from, forced, "{action}: {object} ({reason})");
+            // Nobody listens most of the time.
+            let _ = self.entries.send(Arc::new(entry));
+        }
+        Ok(())
+    }
+
+    /// Which steerings a change may touch.
+    pub(super) fn touched_by(&self, entry: &Entry) -> Touched {
+        let mut touched = Touched::nothing();
+        for row in entry.rows.iter().flat_map(|change| [&change.before, &change.after]).flatten() {
+            match row {
+                Row::Drain(drain) => touched.add(self.base.steerings_of(&drain.scope)),
+                Row::Split(split) => {
+                    let scope = Scope { pool: Some(split.pool.clone()), ..Scope::default() };
+                    touched.add(self.base.steerings_of(&scope));
+                }
+                Row::Migration(_) | Row::Token(_) | Row::Suspension(_) => {}
+            }
+        }
+        touched
+    }
+
+    /// Writes what is served from memory alone.
+    pub(super) fn write_pending(&mut self) -> Result<(), StoreError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut entries = std::mem::take(&mut self.pending);
+        let mut revision = self.model.revision;
+        for entry in &mut entries {
+            revision += 1;
+            entry.revision = revision;
+            entry.rows.iter_mut().for_each(|row| stamp(row, revision));
+        }
+        let kept = entries.clone();
+        match self.commit(&entries) {
+            Ok(()) => {
+                info!(count = entries.len(), "what was served from memory is durable now");
+                Ok(())
+            }
+            Err(CommitError::Conflict(_)) => {
+                self.pending = kept;
+                self.catch_up()?;
+                self.write_pending()
+            }
+            Err(CommitError::Store(error)) => {
+                self.pending = kept;
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, error: &StoreError) {
+        if self.failing.is_none() {
+            error!("the state cannot be written; DNS and reads go on: {error}");
+        }
+        let since = self.failing.as_ref().map_or(self.now, |(since, _)| *since);
+        self.failing = Some((since, error.to_string()));
+        self.show();
+    }
+}
+
+/// The revision that last changed a row, into the row.
+fn stamp(change: &mut RowChange, revision: u64) {
+    match &mut change.after {
+        Some(Row::Drain(drain)) => drain.revision = revision,
+        Some(Row::Split(split)) => split.revision = revision,
+        Some(Row::Migration(_) | Row::Token(_) | Row::Suspension(_)) | None => {}
+    }
+}

@@ -1,0 +1,503 @@
+//! Wishes and what becomes of them, as transcripts: `tests/wishes/*.txt`, through the keeper and its store.
+//!
+//! A line that begins with `> ` is done, and the lines behind it are what came back; `UPDATE=1` writes what
+//! comes back into the files. Time is what the transcript says: nothing waits.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rhumb::engine::explain::{Question, explain};
+use rhumb::state::change::{Change, DrainAsk, DrainEdit, MigrationStep, Which};
+use rhumb::state::clock::{Clocks, Reading};
+use rhumb::state::keeper::{self, Beginning, Done, Fed, Kept, State, Wish};
+use rhumb::state::live::{FeedValue, VerdictValue};
+use rhumb::state::model::{Actor, Entry, LiveValues, MigrationGuard, Plan, Return, Scope, Time};
+use rhumb::state::policy::Stale;
+use rhumb::state::store::embedded::Embedded;
+use rhumb::state::store::{CommitError, Contents, Store, StoreError, Watched};
+use support::{Folder, project};
+
+const START: i64 = 1_800_000_000;
+
+#[test]
+fn transcripts() {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(project().join("tests/wishes")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() >= 5, "the transcripts are found");
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let runs: Vec<_> = files.iter().map(|file| scope.spawn(move || run_file(file))).collect();
+        runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
+    });
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Runs every case of a file; what differs, in words.
+fn run_file(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let (mut wrong, mut written) = (Vec::new(), String::new());
+    let mut node: Option<Node> = None;
+    let mut lines = text.lines().peekable();
+    let mut case = String::new();
+    while let Some(line) = lines.next() {
+        writeln!(written, "{line}").unwrap();
+        if let Some(title) = line.strip_prefix("== ") {
+            case = title.into();
+            node = Some(Node::new());
+            continue;
+        }
+        let Some(command) = line.strip_prefix("> ") else { continue };
+        let node = node.as_mut().expect("a case begins with `== `");
+        let got = node.perform(command);
+        let mut expected = String::new();
+        while let Some(next) = lines.next_if(|next| !next.is_empty() && !next.starts_with(['>', '=', '#'])) {
+            writeln!(expected, "{next}").unwrap();
+        }
+        written += &got;
+        if got != expected {
+            let name = file.file_name().unwrap().display();
+            wrong.push(format!("{name}: {case}\n> {command}\n--- expected\n{expected}--- got\n{got}"));
+        }
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(file, written).unwrap();
+        return Vec::new();
+    }
+    wrong
+}
+
+/// A node without sockets: files, store, keeper.
+struct Node {
+    folder: Folder,
+    clock: Arc<Mutex<Reading>>,
+    broken: Arc<AtomicBool>,
+    running: Option<(State, JoinHandle<()>)>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Node {
+    fn new() -> Node {
+        let folder = Folder::example();
+        let more = fs::read_to_string(project().join("tests/data/steering/more.toml")).unwrap();
+        let chains = folder.read("filter-chains/wss.toml");
+        let policy = "[pool.wss]\nmax_drained_capacity = 0.5\n\
+                      return = { steps = [25, 100], pause = \"10m\" }\n";
+        folder.write("filter-chains/wss.toml", chains.replace("[pool.wss]\n", policy));
+        folder.write("filter-chains/more.toml", more);
+        let reading = Reading { wall: Time::from_second(START).unwrap(), elapsed: Duration::ZERO };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut node = Node {
+            folder,
+            clock: Arc::new(Mutex::new(reading)),
+            broken: Arc::default(),
+            running: None,
+            runtime,
+        };
+        node.start();
+        node
+    }
+
+    fn start(&mut self) {
+        let loaded = self.folder.load().unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let mut store = Embedded::open(&self.folder.path().join("state/rhumb.redb")).unwrap();
+        let contents = store.read().unwrap();
+        let store = Kept::Store(Box::new(Breakable { store, broken: self.broken.clone() }));
+        let clock = self.clock.clone();
+        let clocks: Clocks = Box::new(move || *clock.lock().unwrap());
+        let beginning = Beginning { store, contents, loaded, clocks, not_ready: None };
+        let (state, _, thread) = keeper::start(beginning).unwrap();
+        self.running = Some((state, thread));
+    }
+
+    fn stop(&mut self) {
+        if let Some((state, thread)) = self.running.take() {
+            state.stop();
+            thread.join().unwrap();
+        }
+    }
+
+    fn state(&self) -> &State {
+        &self.running.as_ref().unwrap().0
+    }
+
+    fn perform(&mut self, command: &str) -> String {
+        let words = split_words(command);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words[..] {
+            ["wait", span] => {
+                let span = rhumb::files::parse_duration(span).unwrap();
+                self.step(span, span)
+            }
+            ["clock", span] => {
+                let span = rhumb::files::parse_duration(span).unwrap();
+                self.step(span, Duration::from_secs(1))
+            }
+            ["accept", "clock"] => {
+                self.runtime.block_on(self.state().accept_clock()).unwrap();
+                self.now_it_is()
+            }
+            ["restart"] => {
+                self.stop();
+                self.start();
+                String::new()
+            }
+            ["store", how] => {
+                self.broken.store(how == "breaks", Ordering::Relaxed);
+                String::new()
+            }
+            ["ask", name, client] => self.ask(name, client),
+            ["drains"] => self.drains(),
+            ["splits"] => self.splits(),
+            ["log"] => self.log(),
+            ["state"] => self.status(),
+            ["feed", feed, ref rest @ ..] => self.feed(feed, rest),
+            ["verdict", answer, how] => {
+                let verdict = VerdictValue {
+                    up: how == "up",
+                    failing: Vec::new(),
+                    since: self.now(),
+                    why: "it does not answer".into(),
+                };
+                self.state().verdicts(vec![(answer.into(), Some(verdict))]);
+                self.settle();
+                String::new()
+            }
+            ["as", who, ref wish @ ..] => self.wish(who, wish),
+            _ => panic!("`{command}` is no command"),
+        }
+    }
+
+    /// Lets the clocks run, and the keeper see it.
+    fn step(&mut self, wall: Duration, elapsed: Duration) -> String {
+        {
+            let mut reading = self.clock.lock().unwrap();
+            reading.wall += jiff::SignedDuration::try_from(wall).unwrap();
+            reading.elapsed += elapsed;
+        }
+        // What time brings about may bring about more: a migration, step by step.
+        self.settle();
+        String::new()
+    }
+
+    /// A message through the keeper, so that everything before it is done.
+    fn settle(&self) {
+        self.runtime.block_on(self.state().export()).unwrap();
+        self.runtime.block_on(self.state().export()).unwrap();
+    }
+
+    fn now(&self) -> Time {
+        self.clock.lock().unwrap().wall
+    }
+
+    fn now_it_is(&self) -> String {
+        format!("now +{} s\n", self.state().view().now.as_second() - START)
+    }
+
+    /// The answers a client gets, with the scope.
+    fn ask(&self, name: &str, client: &str) -> String {
+        let view = self.state().view();
+        let network: ipnet::IpNet = client.parse().unwrap();
+        let question = Question {
+            name: name.parse().unwrap(),
+            qtype: hickory_proto::rr::RecordType::A,
+            client: Some((network.addr(), network.prefix_len())),
+            resolver: IpAddr::from([127, 0, 0, 1]),
+            seed: 1,
+        };
+        let current = Arc::new(arc_swap::ArcSwap::new(view.snapshot.clone()));
+        let explanation = explain(&current, &view.world, &question);
+        let walk = explanation.steered.expect("it is steered");
+        let rung = if walk.rung == "undrained" { String::new() } else { format!(" ({})", walk.rung) };
+        format!("{} /{}{rung}\n", walk.picks.join(", "), explanation.scope.unwrap())
+    }
+
+    fn drains(&self) -> String {
+        let view = self.state().view();
+        let line = |drain: &rhumb::state::model::Drain| {
+            let not_durable = view.volatile.contains(&format!("drain/{}", drain.id));
+            format!(
+                "{} by {}: {} %, now {} %{}\n",
+                drain.scope,
+                drain.owner,
+                drain.percent,
+                drain.percent_at(view.now),
+                if not_durable { ", NOT DURABLE" } else { "" }
+            )
+        };
+        let mut lines: Vec<String> = view.model.drains.values().map(line).collect();
+        lines.sort();
+        lines.concat()
+    }
+
+    fn splits(&self) -> String {
+        let view = self.state().view();
+        let split = |split: &rhumb::state::model::Split| {
+            let weights: Vec<String> =
+                split.weights.iter().map(|(stack, weight)| format!("{stack}={weight}")).collect();
+            format!(
+                "{} at {}: {} (r{} by {})\n",
+                split.pool,
+                split.pop,
+                weights.join(" "),
+                split.revision,
+                split.owner
+            )
+        };
+        let migration = |migration: &rhumb::state::model::Migration| {
+            let why = if migration.why.is_empty() { String::new() } else { format!(": {}", migration.why) };
+            format!("migration {} {:?}{why}\n", migration.id, migration.state)
+        };
+        let splits = view.model.splits.values().map(split);
+        splits.chain(view.model.migrations.values().map(migration)).collect()
+    }
+
+    fn log(&self) -> String {
+        let entries = self.runtime.block_on(self.state().log(u64::MAX, 100)).unwrap();
+        let line = |entry: &Entry| {
+            let forced = if entry.forced { " FORCED" } else { "" };
+            let Entry { revision, actor, action, object, reason, .. } = entry;
+            format!("r{revision} {}{forced} {action}: {object} ({reason})\n", actor.name)
+        };
+        entries.iter().map(line).collect()
+    }
+
+    fn status(&self) -> String {
+        let view = self.state().view();
+        let mut said = format!("r{} store {:?}", view.model.revision, view.store.state);
+        if !view.volatile.is_empty() {
+            write!(said, ", {} not durable", view.volatile.len()).unwrap();
+        }
+        if let Some(alarm) = &view.clock_alarm {
+            write!(said, ", {}", alarm.split(':').next().unwrap()).unwrap();
+        }
+        said + "\n"
+    }
+
+    fn feed(&self, feed: &str, words: &[&str]) -> String {
+        let fields = fields(words);
+        let number = |name: &str| fields.get(name).map(|text| text.parse::<f64>().unwrap());
+        let ago = fields.get("ago").map_or(0, |span| rhumb::files::parse_duration(span).unwrap().as_secs());
+        let value = FeedValue {
+            values: LiveValues {
+                up: fields.get("up").map(|up| up == "true"),
+                connections: number("connections"),
+                low_watermark: number("low"),
+                high_watermark: number("high"),
+                ..LiveValues::default()
+            },
+            made_at: self.now() - jiff::SignedDuration::from_secs(ago as i64),
+            max_age_s: fields
+                .get("max_age")
+                .map(|span| rhumb::files::parse_duration(span).unwrap().as_secs()),
+            stale: match fields.get("stale").map(String::as_str) {
+                Some("down") => Stale::Down,
+                Some("neutral") => Stale::Neutral,
+                _ => Stale::Hold,
+            },
+        };
+        let values = vec![(fields["answer"].clone(), value)];
+        let fed = self.runtime.block_on(self.state().feed(feed.into(), values)).unwrap();
+        match fed[0] {
+            Fed::Taken => String::new(),
+            other => format!("refused: {other:?}\n"),
+        }
+    }
+
+    fn wish(&self, who: &str, words: &[&str]) -> String {
+        let (name, role) = who.split_once(':').unwrap_or((who, "operate"));
+        let flags = |flag: &str| words.contains(&flag);
+        let fields = fields(words);
+        let wish = Wish {
+            change: self.change(words, &fields),
+            actor: Actor { name: name.into(), from: "192.0.2.7".into() },
+            role: clap::ValueEnum::from_str(role, false).unwrap(),
+            pool: fields.get("token_pool").cloned(),
+            reason: fields.get("reason").cloned().unwrap_or_default(),
+            expected: fields.get("expect").map(|revision| revision.parse().unwrap()),
+            force: flags("force"),
+            volatile: flags("volatile"),
+        };
+        match self.runtime.block_on(self.state().change(wish)) {
+            Ok(Done { revision, action, object, words, forced, changed, durable, .. }) => {
+                let mut said = format!("r{revision} {action}: {object}");
+                said += if changed { "" } else { " (nothing changed)" };
+                said += if durable { "\n" } else { " NOT DURABLE\n" };
+                said + &words.iter().chain(&forced).map(|line| format!("  {line}\n")).collect::<String>()
+            }
+            Err(refusal) => {
+                let kind = format!("{refusal:?}");
+                let kind = kind.split([' ', '(', '{']).next().unwrap();
+                format!("{kind}: {refusal}\n")
+            }
+        }
+    }
+
+    fn change(&self, words: &[&str], fields: &BTreeMap<String, String>) -> Change {
+        let text = |name: &str| fields.get(name).cloned();
+        let scope =
+            || Scope { pop: text("pop"), pool: text("pool"), stack: text("stack"), answer: text("answer") };
+        let seconds =
+            |name: &str| text(name).map(|span| rhumb::files::parse_duration(&span).unwrap().as_secs());
+        let id = || {
+            let wanted = scope();
+            let view = self.state().view();
+            let found =
+                view.model.drains.values().find(|d| d.scope == wanted && Some(&d.owner) == fields.get("of"));
+            found.map_or("none".to_string(), |drain| drain.id.clone())
+        };
+        let weights = || {
+            let of = |word: &&str| {
+                let (stack, weight) = word.split_once('=')?;
+                ["haproxy", "envoy", "nginx"]
+                    .contains(&stack)
+                    .then(|| (stack.into(), weight.parse().unwrap()))
+            };
+            words.iter().filter_map(of).collect()
+        };
+        match words[0] {
+            "drain" => Change::Drain(DrainAsk {
+                scope: scope(),
+                percent: text("percent").map_or(100, |percent| percent.parse().unwrap()),
+                starts_at: seconds("in").map(|s| self.now() + jiff::SignedDuration::from_secs(s as i64)),
+                expires_in_s: seconds("for"),
+                return_steps: text("steps").map(|steps| Return {
+                    steps: steps.split(',').map(|step| step.parse().unwrap()).collect(),
+                    pause_s: seconds("pause").unwrap(),
+                }),
+            }),
+            "edit" => Change::EditDrain {
+                id: id(),
+                edit: DrainEdit {
+                    percent: text("percent").map(|percent| percent.parse().unwrap()),
+                    expires_in_s: seconds("for"),
+                    ..DrainEdit::default()
+                },
+            },
+            "undrain" => Change::Undrain {
+                which: match text("of") {
+                    Some(_) => Which::Id(id()),
+                    None => Which::Scope { scope: scope(), all_owners: words.contains(&"all") },
+                },
+                now: words.contains(&"now"),
+            },
+            "split" => Change::Split { pool: text("pool").unwrap(), pop: text("pop"), weights: weights() },
+            "files" => Change::ClearSplit { pool: text("pool").unwrap(), pop: text("pop") },
+            "migrate" => Change::StartMigration {
+                plan: Plan {
+                    pool: text("pool").unwrap(),
+                    from: text("from").unwrap(),
+                    to: text("to").unwrap(),
+                    waves: text("waves")
+                        .unwrap()
+                        .split('/')
+                        .map(|wave| wave.split(',').filter(|pop| !pop.is_empty()).map(String::from).collect())
+                        .collect(),
+                    steps: text("steps").unwrap().split(',').map(|step| step.parse().unwrap()).collect(),
+                    soak_s: seconds("soak"),
+                    guard: match text("guard").as_deref() {
+                        Some("roll_back") => MigrationGuard::RollBack,
+                        Some("ignore") => MigrationGuard::Ignore,
+                        _ => MigrationGuard::Hold,
+                    },
+                },
+                idempotency_key: text("key"),
+            },
+            "advance" => Change::Migrate { id: text("id").unwrap(), step: MigrationStep::Advance },
+            "hold" => Change::Migrate { id: text("id").unwrap(), step: MigrationStep::Hold },
+            "resume" => Change::Migrate { id: text("id").unwrap(), step: MigrationStep::Resume },
+            "rollback" => match text("to") {
+                Some(to) => Change::RollBack { to: to.parse().unwrap(), since: Vec::new() },
+                None => Change::Migrate { id: text("id").unwrap(), step: MigrationStep::RollBack },
+            },
+            other => panic!("`{other}` is no wish"),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Words, where `"..."` is one.
+fn split_words(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            _ => words.last_mut().unwrap().push(c),
+        }
+    }
+    words
+}
+
+fn fields(words: &[&str]) -> BTreeMap<String, String> {
+    words
+        .iter()
+        .filter_map(|word| word.split_once('='))
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}
+
+/// A store whose disk can be full.
+struct Breakable {
+    store: Embedded,
+    broken: Arc<AtomicBool>,
+}
+
+impl Breakable {
+    fn check(&self) -> Result<(), StoreError> {
+        match self.broken.load(Ordering::Relaxed) {
+            true => Err(StoreError::Unavailable("the disk is full".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Store for Breakable {
+    fn read(&mut self) -> Result<Contents, StoreError> {
+        self.store.read()
+    }
+
+    fn commit(&mut self, after: u64, entries: &[Entry]) -> Result<(), CommitError> {
+        self.check()?;
+        self.store.commit(after, entries)
+    }
+
+    fn watch(&mut self, after: u64) -> Result<Watched, StoreError> {
+        self.store.watch(after)
+    }
+
+    fn log(&mut self, before: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.store.log(before, limit)
+    }
+
+    fn put_values(&mut self, values: &BTreeMap<String, Option<String>>, now: Time) -> Result<(), StoreError> {
+        self.check()?;
+        self.store.put_values(values, now)
+    }
+
+    fn compact(&mut self, before: Time, keep: usize) -> Result<(), StoreError> {
+        self.store.compact(before, keep)
+    }
+
+    fn back_up(&mut self, now: Time) -> Result<(), StoreError> {
+        self.store.back_up(now)
+    }
+
+    fn replace(&mut self, contents: &Contents) -> Result<(), StoreError> {
+        self.store.replace(contents)
+    }
+}
