@@ -81,9 +81,10 @@ impl Ground {
     fn run(&self, line: &str) -> String {
         let Output { status, stdout, stderr } = self.command(line).output().unwrap();
         let mut got = String::new();
-        let others = self.others.iter().flat_map(|(name, fake)| {
-            fake.asked().into_iter().map(move |asked| format!("{name}: {asked}"))
-        });
+        let others = self
+            .others
+            .iter()
+            .flat_map(|(name, fake)| fake.asked().into_iter().map(move |asked| format!("{name}: {asked}")));
         for asked in self.local.asked().into_iter().chain(others) {
             if !asked.contains("GET ") || asked.contains('[') {
                 got += &format!("> {asked}\n");
@@ -140,7 +141,7 @@ fn what_is_printed_is_as_it_was() {
 fn check_file(file: &Path) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let ground = Ground::new();
-    let (mut shared, mut own, mut in_scenario) = (BTreeMap::new(), BTreeMap::new(), false);
+    let (mut shared, mut own, mut in_scenario) = (BTreeMap::<String, Script>::new(), BTreeMap::new(), false);
     let (mut wrong, mut updated) = (Vec::new(), String::new());
     let lines: Vec<&str> = text.lines().collect();
     let is_head = |line: &str| ["-- ", "== ", "$ "].iter().any(|head| line.starts_with(head));
@@ -153,7 +154,7 @@ fn check_file(file: &Path) -> Vec<String> {
         updated += line;
         updated.push('\n');
         if line.starts_with("== ") {
-            (own, in_scenario) = (shared_clone(&shared), true);
+            (own, in_scenario) = (shared.clone(), true);
             updated += &format!("{}\n", below.trim_end());
         } else if let Some(head) = line.strip_prefix("-- ") {
             let said = if in_scenario { &mut own } else { &mut shared };
@@ -177,10 +178,6 @@ fn check_file(file: &Path) -> Vec<String> {
         return Vec::new();
     }
     wrong
-}
-
-fn shared_clone(said: &BTreeMap<String, Script>) -> BTreeMap<String, Script> {
-    said.clone()
 }
 
 /// `GET /status`, `b: POST /drains 409`, `POST /drains dry`, `file plan.toml`.
@@ -272,20 +269,55 @@ fn what_is_watched_is_seen_to_change() {
     let ground = Ground::new();
     let share = |answers: u64| {
         let body = format!(
-            r#"{{"items":[{{"answer":"wss/eu-west-1/envoy","pool":"wss","pop":"eu-west-1","stack":"envoy",
-            "with_ecs_1m":{answers},"without_ecs_1m":0,"with_ecs_10m":900,"without_ecs_10m":0,"percent_10m":100}}]}}"#
+            r#"[{{"answer":"wss/eu-west-1/envoy","pool":"wss","pop":"eu-west-1","stack":"envoy",
+            "with_ecs_1m":{answers},"without_ecs_1m":0,"with_ecs_10m":900,"without_ecs_10m":0,"percent_10m":100}}]"#
         );
         ground.local.say(Script::from([("GET /api/v1/share".into(), (200, body))]));
     };
     share(111);
-    let mut child = ground.command("rhumb share --watch").stdout(Stdio::piped()).spawn().unwrap();
-    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut child = Killed(ground.command("rhumb share --watch").stdout(Stdio::piped()).spawn().unwrap());
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.0.stdout.take().unwrap()));
     let mut rows = lines.map(Result::unwrap).filter(|line| line.starts_with("wss/"));
-    assert!(rows.next().unwrap().contains(" 111 "));
+    let first = rows.next().unwrap();
+    assert!(first.contains(" 111 "), "{first}");
     share(222);
-    assert!(rows.next().unwrap().contains(" 222 "), "what does not change is not printed again");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let second = rows.next().unwrap();
+    assert!(second.contains(" 222 "), "what does not change is not printed again: {second}");
+    drop(child);
     let told = on_terminal(&ground, "", "share --watch & sleep 2.5; kill $!", "");
-    assert!(told.contains("\x1b[2A\r"), "drawn over itself:\n{told:?}");
+    assert!(told.contains("\x1b[3A\r"), "drawn over itself:\n{told:?}");
+}
+
+/// A child that does not outlive its test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Events are followed over the end of a connection, from the last one that was seen.
+#[test]
+fn events_are_followed() {
+    let ground = Ground::new();
+    let event = |revision: u64| {
+        let line = format!(
+            r#"{{"revision":{revision},"time":"2026-11-24T02:12:30Z","who":"ops","from":"","action":"drain",
+            "object":"eu-west-1 by 100 %","reason":"failing","forced":true,"keys":[]}}"#
+        );
+        format!("id: {revision}\nevent: change\ndata: {}\n\n", line.replace('\n', " "))
+    };
+    let stream = format!("{}: still here\n\n{}", event(41), event(42));
+    ground.local.say(Script::from([("GET /api/v1/events".into(), (200, stream))]));
+    let mut child = Killed(ground.command("rhumb events --since 40").stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.0.stdout.take().unwrap()));
+    let mut next = || lines.next().unwrap().unwrap();
+    assert_eq!(next(), "2026-11-24 02:12:30Z  41  ops  drain eu-west-1 by 100 % (forced): failing");
+    assert!(next().contains("  42  "));
+    assert!(next().contains("  41  "), "it asks again");
+    let asked = ground.local.asked();
+    assert_eq!(asked[0], "GET /api/v1/events [last-event-id: 40]");
+    assert_eq!(asked[1], "GET /api/v1/events [last-event-id: 42]");
 }

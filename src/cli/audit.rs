@@ -15,6 +15,8 @@ use super::written::{WriteArgs, write_and_tell};
 use crate::api::bodies::{AuditLine, RollbackBody};
 use crate::state::model::Time;
 
+/// Lines that a server sends at once.
+const PAGE_MOST: usize = 1000;
 /// Until a server that has gone is asked for events again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -64,7 +66,7 @@ pub fn audit(config: &Path, args: &AuditArgs) -> anyhow::Result<Outcome> {
     let request = Request::get(&["audit"])
         .with("who", args.who.as_ref())
         .with("action", args.action.as_ref())
-        .with("limit", Some(args.limit));
+        .with("limit", Some(args.limit.min(PAGE_MOST)));
     let answers = ask(&servers, |server| server.list::<AuditLine>(&request, args.limit));
     let told = tell(&answers, args.to.json, |said| match said.body.is_empty() {
         true => "The log has no such line.\n".into(),

@@ -291,11 +291,12 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let ProblemBody { title, status, detail, field, guards, .. } = &self.problem;
         write!(f, "{} refused it: {title} ({status})", self.server)?;
+        let detail = detail.replace('\n', "\n  ");
         match field {
             Some(field) => write!(f, "\n  {field}: {detail}")?,
             None => write!(f, "\n  {detail}")?,
         }
-        for guard in guards.iter().filter(|guard| *guard != detail) {
+        for guard in guards.iter().filter(|guard| **guard != detail) {
             write!(f, "\n  - {guard}")?;
         }
         if let Some(advice) = self.advice() {

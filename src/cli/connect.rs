@@ -16,11 +16,12 @@ use reqwest::{Certificate, Url};
 use super::client::Server;
 use super::outcome::Wrong;
 use super::print_problems;
+use crate::config::Config;
 use crate::files::{Document, parse_duration};
 
 /// Until a connection stands. A node on another continent takes less than a second.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The socket's name, beside the configuration.
+/// The socket beside the configuration, where that cannot be read.
 const SOCKET: &str = "rhumb.sock";
 
 /// Where to send what is asked.
@@ -30,7 +31,7 @@ pub struct ServerArgs {
     /// A server's URL, `unix:PATH`, or the name of a group in the command line's own file.
     ///
     /// May be repeated: a write then goes to every server, and each result is shown. Left out, it is the
-    /// socket rhumb.sock beside the configuration, where no token is needed.
+    /// socket that the configuration names (rhumb.sock beside it), where no token is needed.
     #[arg(long, global = true, env = "RHUMB_SERVER", value_delimiter = ',', value_name = "URL|GROUP")]
     server: Vec<String>,
     /// A file with the token: one secret, or a line `SERVER SECRET` for each server. RHUMB_TOKEN may hold
@@ -80,7 +81,7 @@ impl ServerArgs {
             }
         }
         if servers.is_empty() {
-            let socket = config.with_file_name(SOCKET);
+            let socket = socket(config)?;
             servers.push(self.server(&format!("unix:{}", socket.display()), None, None)?);
         }
         Ok(servers)
@@ -143,6 +144,21 @@ impl ServerArgs {
                 )))
             }
         }
+    }
+}
+
+/// The socket of the server that serves this configuration.
+fn socket(file: &Path) -> anyhow::Result<PathBuf> {
+    match Config::read(file) {
+        Ok(config) => match config.api.socket {
+            Some(socket) => Ok(socket.path),
+            None => bail!(Wrong(format!(
+                "{} has no socket under [api]; name a server with --server URL",
+                file.display()
+            ))),
+        },
+        // The server may serve what it read before the file was broken.
+        Err(_) => Ok(file.with_file_name(SOCKET)),
     }
 }
 

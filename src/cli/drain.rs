@@ -164,7 +164,7 @@ struct Look {
 impl Look {
     /// Looks at a server. That it cannot be looked at takes nothing from the drain.
     fn at(server: &Server) -> Look {
-        let shares = server.list(&Request::get(&["share"]), usize::MAX);
+        let shares = server.call(&Request::get(&["share"]));
         let pools = server.list::<PoolBody>(&Request::get(&["pools"]), usize::MAX);
         let answers =
             pools.map_or(Vec::new(), |pools| pools.body.into_iter().flat_map(|p| p.answers).collect());

@@ -11,8 +11,8 @@ use super::show::{Table, Tone, bullets, loud, moment, plain, show, state};
 use crate::api::bodies::{AuditLine, DrainBody};
 use crate::state::model::Time;
 
-/// Lines of the log that are looked through for drains that have ended.
-const HISTORY_LOOKED_THROUGH: usize = 1000;
+/// Lines of the history that are shown.
+const HISTORY_SHOWN: usize = 100;
 
 /// What to show, and where from.
 #[derive(clap::Args)]
@@ -31,17 +31,8 @@ pub struct Args {
 pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
     let servers = args.to.servers(config)?;
     if args.history {
-        let request = Request::get(&["audit"]);
-        let answers = ask(&servers, |server| {
-            let mut said = server.list::<AuditLine>(&request, HISTORY_LOOKED_THROUGH)?;
-            let is_drain = |line: &AuditLine| line.keys.iter().any(|key| key.starts_with("drain/"));
-            let mut kept = said.body.iter().map(is_drain).collect::<Vec<_>>().into_iter();
-            said.body.retain(is_drain);
-            if let Some(lines) = said.json.as_array_mut() {
-                lines.retain(|_| kept.next().unwrap_or(false));
-            }
-            Ok(said)
-        });
+        let request = Request::get(&["drains", "history"]).with("limit", Some(HISTORY_SHOWN));
+        let answers = ask(&servers, |server| server.list::<AuditLine>(&request, HISTORY_SHOWN));
         let words = |said: &Said<Vec<AuditLine>>| match said.body.is_empty() {
             true => "Nothing was drained, as far as the log goes back.\n".into(),
             false => lines_table(&said.body, said.at),

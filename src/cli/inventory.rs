@@ -51,9 +51,9 @@ fn pops_words(pops: &[PopBody]) -> String {
         "state",
         ">drained",
         "weights",
-        ">of the capacity",
-        ">last minute",
-        ">last 10 min",
+        ">capacity",
+        ">1 min",
+        ">10 min",
     ]);
     for pop in pops {
         let city = pop.city.as_deref().unwrap_or("-");
@@ -86,7 +86,7 @@ fn pops_words(pops: &[PopBody]) -> String {
             ]);
         }
     }
-    table.to_string()
+    format!("{table}Capacity is the part of the pool's; 1 min and 10 min are the parts of its answers.\n")
 }
 
 /// `haproxy 75, envoy 25`, the heaviest first.
@@ -240,7 +240,7 @@ pub fn share(config: &Path, args: &ShareArgs) -> anyhow::Result<Outcome> {
     let servers = args.to.servers(config)?;
     let request = Request::get(&["share"]);
     show(args.watch, || {
-        let answers = ask(&servers, |server| server.list::<ShareBody>(&request, usize::MAX));
+        let answers = ask(&servers, |server| server.call::<Vec<ShareBody>>(&request));
         Ok(tell(&answers, args.to.json, |said| share_words(&said.body, args.pool.as_deref())))
     })
 }
@@ -251,14 +251,7 @@ fn share_words(shares: &[ShareBody], pool: Option<&str>) -> String {
     if shown.iter().all(|share| share.with_ecs_10m + share.without_ecs_10m == 0) {
         return "Nothing steered was answered in the last 10 minutes.\n".into();
     }
-    let mut table = Table::new(&[
-        "answer",
-        ">last minute",
-        ">without ECS",
-        ">last 10 min",
-        ">without ECS",
-        ">share of 10 min",
-    ]);
+    let mut table = Table::new(&["answer", ">1 min", ">no ECS", ">10 min", ">no ECS", ">share"]);
     let count = |count: u64| plain(number(count as f64));
     for share in shown {
         table.row([
@@ -270,5 +263,7 @@ fn share_words(shares: &[ShareBody], pool: Option<&str>) -> String {
             plain(percent(share.percent_10m)),
         ]);
     }
-    table.to_string()
+    format!(
+        "{table}Answers of the last 1 and 10 minutes; no ECS is the part that was asked for without a subnet.\n"
+    )
 }

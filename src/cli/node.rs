@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::client::Request;
+use super::client::{Request, Said};
 use super::connect::ServerArgs;
 use super::outcome::{Outcome, ask, tell};
-use crate::api::bodies::LogLevel;
+use super::show::{bullets, count};
+use super::written::words;
+use crate::api::bodies::{Changed, LogLevel, Reloaded};
 
 /// The level of the log.
 #[derive(clap::Args)]
@@ -32,25 +34,32 @@ pub enum ClockCommand {
 
 /// Reads every file anew.
 pub fn reload(config: &Path, to: &ServerArgs) -> anyhow::Result<Outcome> {
-    do_it(config, to, &Request::post(&["reload"], &json!({})), "The files were read, and are served.")
+    let servers = to.servers(config)?;
+    let request = Request::post(&["reload"], &json!({}));
+    let answers = ask(&servers, |server| server.call::<Reloaded>(&request));
+    let words = |said: &Said<Reloaded>| {
+        let Reloaded { load, warnings } = &said.body;
+        let with = count(warnings.len(), "warning");
+        format!("The files were read, and are served: load {load}, with {with}.\n{}", bullets(warnings))
+    };
+    Ok(tell(&answers, to.json, words).print())
 }
 
 /// Sets the level of the log.
 pub fn log_level(config: &Path, args: &LogLevelArgs) -> anyhow::Result<Outcome> {
+    let servers = args.to.servers(config)?;
     let request = Request::put(&["log-level"], &LogLevel { level: args.level.clone() });
-    do_it(config, &args.to, &request, &format!("The log's level is {} until the next start.", args.level))
+    let answers = ask(&servers, |server| server.call::<LogLevel>(&request));
+    let words =
+        |said: &Said<LogLevel>| format!("The log's level is {} until the next start.\n", said.body.level);
+    Ok(tell(&answers, args.to.json, words).print())
 }
 
 /// Accepts the clock.
 pub fn clock(config: &Path, command: &ClockCommand) -> anyhow::Result<Outcome> {
     let ClockCommand::Accept { to } = command;
-    let request = Request::post(&["clock", "accept"], &json!({}));
-    do_it(config, to, &request, "The clock is taken for right; what was due happens now.")
-}
-
-/// Asks for something whose answer is that it was done.
-fn do_it(config: &Path, to: &ServerArgs, request: &Request, done: &str) -> anyhow::Result<Outcome> {
     let servers = to.servers(config)?;
-    let answers = ask(&servers, |server| server.call::<Value>(request));
-    Ok(tell(&answers, to.json, |_| format!("{done}\n")).print())
+    let request = Request::post(&["clock", "accept"], &json!({}));
+    let answers = ask(&servers, |server| server.call::<Changed>(&request));
+    Ok(tell(&answers, to.json, words).print())
 }

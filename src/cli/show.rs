@@ -46,6 +46,7 @@ impl Table {
     /// With these heads; `>` before one puts its column to the right, as numbers stand.
     pub fn new(heads: &[&str]) -> Table {
         let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::TableStyle::new());
         table.set_content_arrangement(ContentArrangement::Dynamic);
         match width() {
             Some(width) => drop(table.set_width(width)),

@@ -18,7 +18,8 @@ use super::connect::ServerArgs;
 use super::outcome::{Outcome, Wrong, ask, tell};
 use super::read_config;
 use super::show::count;
-use super::written::is_confirmed;
+use super::written::{is_confirmed, words};
+use crate::api::bodies::Changed;
 use crate::state::model::Time;
 use crate::state::store::Store;
 use crate::state::store::backup::copies;
@@ -77,8 +78,8 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
         Command::Accept => {
             let servers = args.to.servers(config)?;
             let request = Request::post(&["state", "accept"], &json!({}));
-            let answers = ask(&servers, |server| server.call::<Value>(&request));
-            Ok(tell(&answers, args.to.json, |_| "What is served is kept from now on.\n".into()).print())
+            let answers = ask(&servers, |server| server.call::<Changed>(&request));
+            Ok(tell(&answers, args.to.json, words).print())
         }
     }
 }
@@ -139,7 +140,7 @@ fn import(config: &Path, to: &ServerArgs, file: &Path, yes: bool) -> anyhow::Res
         }
     }
     let request = Request::put(&["state"], &export);
-    let answers = ask(&servers, |server: &Server| server.call::<Value>(&request));
+    let answers = ask(&servers, |server: &Server| server.call::<Changed>(&request));
     let is_alone = to.is_local() && matches!(answers[0].said, Err(Failure::Unreachable(_)));
     if is_alone {
         let path = read_config(config)?.state.file;
@@ -147,7 +148,7 @@ fn import(config: &Path, to: &ServerArgs, file: &Path, yes: bool) -> anyhow::Res
         eprintln!("Imported into the store's file {}, for no server runs.", path.display());
         return Ok(Outcome::Done);
     }
-    Ok(tell(&answers, to.json, |_| "Imported, and served from the next packet on.\n".into()).print())
+    Ok(tell(&answers, to.json, words).print())
 }
 
 /// Puts an export into a store's file; where a store was lost, a new one begins with it.

@@ -145,6 +145,9 @@ fn caches(said: &Said<Changed>) -> String {
 /// Whom a change moves, as far as this program knows the words of it.
 #[derive(Deserialize)]
 struct Impact {
+    /// Which clients it is told by.
+    #[serde(default)]
+    by: String,
     #[serde(default)]
     words: Vec<String>,
     #[serde(default)]
@@ -167,7 +170,7 @@ struct PopImpact {
 }
 
 fn impact_words(impact: &serde_json::Value) -> String {
-    let Ok(Impact { words, records }) = Impact::deserialize(impact) else { return String::new() };
+    let Ok(Impact { by, words, records }) = Impact::deserialize(impact) else { return String::new() };
     let mut text = bullets(&words);
     for record in &records {
         let is_shown = |pop: &&PopImpact| (pop.after - pop.before).abs() * 100.0 >= CHANGE_SHOWN;
@@ -177,10 +180,11 @@ fn impact_words(impact: &serde_json::Value) -> String {
         }
         let name = record.records.first().map_or("", String::as_str);
         text += &match record.records.len() {
-            0 | 1 => format!("Clients of {name}:\n"),
-            all => format!("Clients of {name} and {} more:\n", all - 1),
+            0 | 1 => format!("Clients of {name}"),
+            all => format!("Clients of {name} and {} more", all - 1),
         };
-        let mut table = Table::new(&["PoP", ">before", ">after", ">of the capacity"]);
+        text += &if by.is_empty() { ":\n".into() } else { format!(", by {by}:\n") };
+        let mut table = Table::new(&["PoP", ">before", ">after", ">capacity"]);
         for pop in shown {
             let is_over = pop.after > pop.capacity && pop.after > pop.before;
             let after = (percent(pop.after * 100.0), if is_over { Tone::Warn } else { Tone::Plain });
