@@ -77,7 +77,7 @@ pub fn audit(config: &Path, args: &AuditArgs) -> anyhow::Result<Outcome> {
 
 /// Lines of the log.
 pub fn lines_table(lines: &[AuditLine], now: Time) -> String {
-    let mut table = Table::new(&[">revision", "when", "who", "from", "what", "why"]);
+    let mut table = Table::new(&[">revision", "when", "who", "from", "~what", "~why"]);
     for line in lines {
         let what = format!("{} {}", line.action, line.object);
         let what = if line.forced { (format!("{what} (forced)"), Tone::Warn) } else { plain(what) };

@@ -291,12 +291,13 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let ProblemBody { title, status, detail, field, guards, .. } = &self.problem;
         write!(f, "{} refused it: {title} ({status})", self.server)?;
-        let detail = detail.replace('\n', "\n  ");
-        match field {
-            Some(field) => write!(f, "\n  {field}: {detail}")?,
-            None => write!(f, "\n  {detail}")?,
+        // The detail of a guarded write is its guards again, in one line.
+        if guards.is_empty() {
+            let detail = detail.replace('\n', "\n  ");
+            let field = field.as_ref().map_or(String::new(), |field| format!("{field}: "));
+            write!(f, "\n  {field}{detail}")?;
         }
-        for guard in guards.iter().filter(|guard| **guard != detail) {
+        for guard in guards {
             write!(f, "\n  - {guard}")?;
         }
         if let Some(advice) = self.advice() {

@@ -7,7 +7,7 @@ use super::audit::lines_table;
 use super::client::{Request, Said};
 use super::connect::ServerArgs;
 use super::outcome::{Answer, Outcome, Told, ask, tell, tell_json};
-use super::show::{Table, Tone, bullets, loud, moment, plain, show, state};
+use super::show::{Table, Tone, bullets, distance, loud, plain, show, state};
 use crate::api::bodies::{AuditLine, DrainBody};
 use crate::state::model::Time;
 
@@ -54,31 +54,36 @@ fn words(drains: &[DrainBody], now: Time) -> String {
     if drains.is_empty() {
         return "Nothing is drained.\n".into();
     }
-    let mut table = Table::new(&["drained", ">asked", ">now", "state", "owner", "since", "until", "reason"]);
+    let mut table = Table::new(&["~drained", ">percent", "state", "owner", "since", "until", "~reason"]);
     for drain in drains {
+        let asked = format!("{} %", drain.percent);
         table.row([
             plain(&drain.scope_words),
-            plain(format!("{} %", drain.percent)),
-            plain(format!("{} %", drain.percent_now)),
-            drain_state(drain),
+            plain(if drain.percent_now == drain.percent {
+                asked
+            } else {
+                format!("{} of {asked}", drain.percent_now)
+            }),
+            state(&drain.state),
             plain(&drain.owner),
-            plain(moment(drain.starts_at, now)),
+            plain(distance(drain.starts_at, now)),
             plain(until(drain, now)),
             plain(&drain.reason),
         ]);
     }
-    table.to_string()
-}
-
-fn drain_state(drain: &DrainBody) -> (String, Tone) {
-    if drain.durable { state(&drain.state) } else { (format!("{}, NOT DURABLE", drain.state), Tone::Bad) }
+    let mut text = table.to_string();
+    for drain in drains.iter().filter(|drain| !drain.durable) {
+        let warning = "NOT DURABLE, a restart before the store is back forgets it:";
+        text += &format!("{} {} by {}\n", loud(warning, Tone::Bad), drain.scope_words, drain.owner);
+    }
+    text
 }
 
 fn until(drain: &DrainBody, now: Time) -> String {
-    match (drain.returning_since, drain.expires_at) {
-        (Some(since), _) => format!("coming back since {}", moment(since, now)),
-        (None, Some(until)) => moment(until, now),
-        (None, None) => "lifted by hand".into(),
+    match (&drain.returning_since, drain.expires_at) {
+        (Some(_), _) => "all are back".into(),
+        (None, Some(until)) => distance(until, now),
+        (None, None) => "undrain".into(),
     }
 }
 

@@ -121,7 +121,7 @@ fn feeds_words(feeds: &[FeedBody], now: Time) -> String {
             text += "  It has said nothing yet.\n";
             continue;
         }
-        let mut table = Table::new(&["answer", "values", "made", "state"]);
+        let mut table = Table::new(&["answer", "~values", "made", "state"]);
         for value in &feed.values {
             table.row([
                 plain(&value.answer),

@@ -46,11 +46,11 @@ fn pops_words(pops: &[PopBody]) -> String {
     }
     let mut table = Table::new(&[
         "PoP",
-        "city",
+        "~city",
         "pool",
         "state",
         ">drained",
-        "weights",
+        "~weights",
         ">capacity",
         ">1 min",
         ">10 min",
@@ -79,7 +79,7 @@ fn pops_words(pops: &[PopBody]) -> String {
                 plain(&pool.pool),
                 state(&pool.state),
                 plain(drained),
-                plain(weights(&pool.weights)),
+                plain(weights(&pool.weights, false)),
                 plain(percent(pool.capacity_percent)),
                 plain(percent(pool.share_1m)),
                 plain(percent(pool.share_10m)),
@@ -89,13 +89,13 @@ fn pops_words(pops: &[PopBody]) -> String {
     format!("{table}Capacity is the part of the pool's; 1 min and 10 min are the parts of its answers.\n")
 }
 
-/// `haproxy 75, envoy 25`, the heaviest first.
-pub fn weights(weights: &BTreeMap<String, f64>) -> String {
-    let mut weights: Vec<_> = weights.iter().collect();
+/// `haproxy 75, envoy 25`, the heaviest first; those that get nobody are left out where they say nothing.
+pub fn weights(weights: &BTreeMap<String, f64>, whole: bool) -> String {
+    let mut weights: Vec<_> = weights.iter().filter(|(_, weight)| whole || **weight > 0.0).collect();
     weights.sort_by(|a, b| b.1.total_cmp(a.1));
     let each: Vec<String> =
         weights.iter().map(|(stack, weight)| format!("{stack} {}", number(**weight))).collect();
-    if each.is_empty() { "-".into() } else { each.join(", ") }
+    if each.is_empty() { "none".into() } else { each.join(", ") }
 }
 
 /// Shows the pools.
@@ -128,7 +128,7 @@ fn pools_words(pools: &[PoolBody]) -> String {
 }
 
 fn answers_table(answers: &[AnswerBody]) -> String {
-    let mut table = Table::new(&["answer", "answering", "up", ">weight", ">drained", "why"]);
+    let mut table = Table::new(&["answer", "answering", "up", ">weight", ">drained", "~why"]);
     for answer in answers {
         let drained = match answer.drained_percent {
             0 => plain("-"),
@@ -168,7 +168,7 @@ fn records_words(records: &[RecordBody]) -> String {
     if records.is_empty() {
         return "No record is steered: no file in filter-chains/ has a [[record]].\n".into();
     }
-    let mut table = Table::new(&["record", "pool", ">TTL", "answered from", "chain"]);
+    let mut table = Table::new(&["record", "pool", ">TTL", "answered from", "~chain"]);
     for record in records {
         let pool = record.pool.as_deref().unwrap_or("-");
         let ttl = format!("{} s", record.ttl);

@@ -153,7 +153,7 @@ fn list_words(migrations: &[MigrationBody], now: Time) -> String {
     if migrations.is_empty() {
         return "There is no migration; `rhumb migrate start PLAN` begins one.\n".into();
     }
-    let mut table = Table::new(&["migration", "pool", "from", "to", "state", "PoPs moved", "started", "by"]);
+    let mut table = Table::new(&["migration", "pool", "from", "to", "state", "PoPs moved", "~started", "by"]);
     for migration in migrations {
         let moved = migration.pops.iter().filter(|pop| pop.state == "moved").count();
         table.row([
@@ -208,11 +208,14 @@ fn words(migration: &MigrationBody, now: Time) -> String {
     if !migration.history.is_empty() {
         text += "\n";
         let skipped = migration.history.len().saturating_sub(HISTORY_SHOWN);
+        let shown = &migration.history[skipped..];
+        let times: Vec<String> = shown.iter().map(|line| clock(line.time, now)).collect();
+        let width = times.iter().map(String::len).max().unwrap_or(0);
         if skipped > 0 {
-            text += &format!("{:<7} {skipped} earlier steps\n", "...");
+            text += &format!("{:<width$}  {skipped} earlier steps\n", "...");
         }
-        for line in &migration.history[skipped..] {
-            text += &format!("{:<7} {}\n", clock(line.time, now), line.what);
+        for (time, line) in times.iter().zip(shown) {
+            text += &format!("{time:<width$}  {}\n", line.what);
         }
     }
     if is_open(migration) {

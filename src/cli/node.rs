@@ -8,7 +8,7 @@ use super::client::{Request, Said};
 use super::connect::ServerArgs;
 use super::outcome::{Outcome, ask, tell};
 use super::show::{bullets, count};
-use super::written::words;
+use super::written::done;
 use crate::api::bodies::{Changed, LogLevel, Reloaded};
 
 /// The level of the log.
@@ -61,5 +61,5 @@ pub fn clock(config: &Path, command: &ClockCommand) -> anyhow::Result<Outcome> {
     let servers = to.servers(config)?;
     let request = Request::post(&["clock", "accept"], &json!({}));
     let answers = ask(&servers, |server| server.call::<Changed>(&request));
-    Ok(tell(&answers, to.json, words).print())
+    Ok(tell(&answers, to.json, done).print())
 }

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{Failure, Said, Server};
+use super::show::{Tone, loud};
 
 /// How a command ends. These numbers are documented; scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +116,8 @@ pub fn tell<T>(answers: &[Answer<Said<T>>], json: bool, words: impl Fn(&Said<T>)
     let (mut out, mut err) = (String::new(), String::new());
     for answer in answers {
         if answers.len() > 1 && answer.said.is_ok() {
-            out += &format!("{}== {}\n", if out.is_empty() { "" } else { "\n" }, answer.server);
+            let gap = if out.is_empty() { "" } else { "\n" };
+            out += &format!("{gap}{}\n", loud(&format!("server {}", answer.server), Tone::Plain));
         }
         match &answer.said {
             Ok(said) => out += &words(said),
@@ -124,20 +126,29 @@ pub fn tell<T>(answers: &[Answer<Said<T>>], json: bool, words: impl Fn(&Said<T>)
     }
     if outcome == Outcome::Partial {
         let done = answers.iter().filter(|answer| answer.said.is_ok()).count();
-        err += &format!("rhumb: only {done} of {} servers did it; repeating it is safe\n", answers.len());
+        err +=
+            &format!("rhumb: only {done} of {} servers did as asked; asking again is safe\n", answers.len());
     }
     Told { out, err, outcome }
 }
 
-/// The same for machines: what the server says, or an object with every server's name.
+/// The same for machines: what the server says, or a list of what each says, in the order they were named.
 pub fn tell_json<T>(answers: &[Answer<Said<T>>]) -> Told {
     let of = |answer: &Answer<Said<T>>| match &answer.said {
-        Ok(said) => said.json.clone(),
+        Ok(said) => json!({ "said": said.json }),
         Err(failure) => failure.json(),
     };
-    let json = match answers {
+    let json: Value = match answers {
+        [Answer { said: Ok(said), .. }] => said.json.clone(),
         [answer] => of(answer),
-        answers => Value::Object(answers.iter().map(|answer| (answer.server.clone(), of(answer))).collect()),
+        several => several
+            .iter()
+            .map(|answer| {
+                let mut json = of(answer);
+                json["server"] = answer.server.clone().into();
+                json
+            })
+            .collect(),
     };
     let out = serde_json::to_string_pretty(&json).expect("text keys") + "\n";
     Told { out, err: String::new(), outcome: Outcome::of_answers(answers) }

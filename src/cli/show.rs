@@ -36,20 +36,60 @@ pub fn tone(state: &str) -> Tone {
     }
 }
 
-/// A table without lines: a head, and rows.
+/// A table without lines: a head, and rows. Where the terminal is too narrow for it, each row is a list of its
+/// cells under the first of them: words broken into columns of four letters can be read by nobody.
 pub struct Table {
-    table: comfy_table::Table,
-    right: Vec<bool>,
+    heads: Vec<Head>,
+    rows: Vec<Vec<(String, Tone)>>,
 }
 
+struct Head {
+    name: String,
+    is_right: bool,
+    wraps: bool,
+}
+
+/// The least columns for a text that may be broken into lines.
+const WRAPPED_LEAST: usize = 14;
+/// Between two columns.
+const GAP: usize = 2;
+
 impl Table {
-    /// With these heads; `>` before one puts its column to the right, as numbers stand.
+    /// With these heads. `>` before one puts its column to the right, as numbers stand; `~` lets its texts be
+    /// broken into lines.
     pub fn new(heads: &[&str]) -> Table {
+        let head = |head: &&str| Head {
+            name: head.trim_start_matches(['>', '~']).into(),
+            is_right: head.starts_with('>'),
+            wraps: head.starts_with('~'),
+        };
+        Table { heads: heads.iter().map(head).collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row<const N: usize>(&mut self, cells: [(String, Tone); N]) {
+        debug_assert_eq!(N, self.heads.len(), "a cell for each head");
+        self.rows.push(cells.into());
+    }
+
+    /// The columns that it cannot do without.
+    fn least_width(&self) -> usize {
+        let of = |at: usize, head: &Head| {
+            let cells = self.rows.iter().map(|row| row[at].0.chars().count());
+            let whole = cells.chain([head.name.chars().count()]).max().unwrap_or(0);
+            GAP + if head.wraps { whole.min(WRAPPED_LEAST) } else { whole }
+        };
+        self.heads.iter().enumerate().map(|(at, head)| of(at, head)).sum()
+    }
+
+    fn in_columns(&self, width: Option<u16>) -> comfy_table::Table {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::TableStyle::new());
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        match width() {
-            Some(width) => drop(table.set_width(width)),
+        match width {
+            Some(width) => {
+                table.set_content_arrangement(ContentArrangement::Dynamic);
+                table.set_width(width);
+            }
             None => drop(table.set_content_arrangement(ContentArrangement::Disabled)),
         }
         if is_coloured() {
@@ -57,43 +97,46 @@ impl Table {
         } else {
             table.force_no_tty()
         };
-        let right: Vec<bool> = heads.iter().map(|head| head.starts_with('>')).collect();
-        let heads = heads
-            .iter()
-            .map(|head| Cell::new(head.trim_start_matches('>')).add_attribute(Attribute::Underlined));
-        table.set_header(heads.collect::<Vec<_>>());
-        for (column, right) in table.column_iter_mut().zip(&right) {
-            column.set_padding((0, 2));
-            if *right {
+        let head = |head: &Head| Cell::new(&head.name).add_attribute(Attribute::Underlined);
+        table.set_header(self.heads.iter().map(head).collect::<Vec<_>>());
+        for row in &self.rows {
+            table.add_row(row.iter().map(|(text, tone)| paint(Cell::new(text), *tone)));
+        }
+        for (column, head) in table.column_iter_mut().zip(&self.heads) {
+            column.set_padding((0, GAP as u16));
+            if head.is_right {
                 column.set_cell_alignment(CellAlignment::Right);
             }
-        }
-        // What a row is about is read whole.
-        if let Some(first) = table.column_mut(0) {
-            first.set_constraint(ColumnConstraint::ContentWidth);
-        }
-        Table { table, right }
-    }
-
-    /// Adds a row.
-    pub fn row<const N: usize>(&mut self, cells: [(String, Tone); N]) {
-        debug_assert_eq!(N, self.right.len(), "a cell for each head");
-        self.table.add_row(cells.into_iter().map(|(text, tone)| {
-            let cell = Cell::new(text);
-            match tone {
-                Tone::Plain => cell,
-                Tone::Good => cell.fg(Color::Green),
-                Tone::Warn => cell.fg(Color::Yellow),
-                Tone::Bad => cell.fg(Color::Red),
+            if !head.wraps {
+                column.set_constraint(ColumnConstraint::ContentWidth);
             }
-        }));
+        }
+        table
+    }
+}
+
+fn paint(cell: Cell, tone: Tone) -> Cell {
+    match tone {
+        Tone::Plain => cell,
+        Tone::Good => cell.fg(Color::Green),
+        Tone::Warn => cell.fg(Color::Yellow),
+        Tone::Bad => cell.fg(Color::Red),
     }
 }
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        for line in self.table.lines() {
-            writeln!(f, "{}", line.trim_end())?;
+        let width = width();
+        if width.is_none_or(|width| self.least_width() <= usize::from(width)) {
+            return self.in_columns(width).lines().try_for_each(|line| writeln!(f, "{}", line.trim_end()));
+        }
+        let longest = self.heads.iter().map(|head| head.name.chars().count()).max().unwrap_or(0);
+        for row in &self.rows {
+            writeln!(f, "{}", loud(&row[0].0, Tone::Plain))?;
+            for (head, (text, _)) in self.heads.iter().zip(row).skip(1).filter(|(_, cell)| !cell.0.is_empty())
+            {
+                writeln!(f, "  {:<longest$}  {text}", head.name)?;
+            }
         }
         Ok(())
     }
@@ -182,10 +225,14 @@ pub fn span(seconds: u64) -> String {
 
 /// A moment, and how far it is from now: `22:10Z, 4 min ago`, `2026-11-25 02:00Z, in 3 h 50 min`.
 pub fn moment(time: Time, now: Time) -> String {
+    format!("{}, {}", clock(time, now), distance(time, now))
+}
+
+/// How far a moment is from now: `4 min ago`, `in 3 h 50 min`.
+pub fn distance(time: Time, now: Time) -> String {
     let seconds = now.as_second() - time.as_second();
     let far = span(seconds.unsigned_abs());
-    let far = if seconds >= 0 { format!("{far} ago") } else { format!("in {far}") };
-    format!("{}, {far}", clock(time, now))
+    if seconds >= 0 { format!("{far} ago") } else { format!("in {far}") }
 }
 
 /// A moment alone, without the date where that is today's (UTC).

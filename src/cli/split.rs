@@ -90,8 +90,8 @@ fn words(splits: &[SplitBody], now: Time) -> String {
     for split in splits {
         table.row([
             plain(&split.pop),
-            plain(weights(&split.weights)),
-            plain(weights(&split.file_weights)),
+            plain(weights(&split.weights, true)),
+            plain(weights(&split.file_weights, true)),
             plain(split.owner.as_deref().unwrap_or("the files")),
             plain(split.since.map_or("-".into(), |since| moment(since, now))),
         ]);

@@ -18,7 +18,7 @@ use super::connect::ServerArgs;
 use super::outcome::{Outcome, Wrong, ask, tell};
 use super::read_config;
 use super::show::count;
-use super::written::{is_confirmed, words};
+use super::written::{done, is_confirmed, words};
 use crate::api::bodies::Changed;
 use crate::state::model::Time;
 use crate::state::store::Store;
@@ -79,7 +79,7 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
             let servers = args.to.servers(config)?;
             let request = Request::post(&["state", "accept"], &json!({}));
             let answers = ask(&servers, |server| server.call::<Changed>(&request));
-            Ok(tell(&answers, args.to.json, words).print())
+            Ok(tell(&answers, args.to.json, done).print())
         }
     }
 }

@@ -67,15 +67,8 @@ fn words(said: &Said<Status>) -> String {
     }
     line("store", kept);
     let files = &status.files;
-    line(
-        "files",
-        format!(
-            "loaded {}, for the {} time, with {}",
-            moment(files.loaded_at, *now),
-            ordinal(files.load),
-            count(files.warnings.len(), "warning")
-        ),
-    );
+    let warnings = count(files.warnings.len(), "warning");
+    line("files", format!("loaded {} (load {}), {warnings}", moment(files.loaded_at, *now), files.load));
     for source in &status.geo {
         line("geo", format!("{}: {}", source.file, source.about));
     }
@@ -120,16 +113,6 @@ fn readiness(status: &Status) -> String {
     }
 }
 
-fn ordinal(number: u64) -> String {
-    let end = match (number % 10, number % 100) {
-        (1, rest) if rest != 11 => "st",
-        (2, rest) if rest != 12 => "nd",
-        (3, rest) if rest != 13 => "rd",
-        _ => "th",
-    };
-    format!("{number}{end}")
-}
-
 /// Several servers: how they differ, then a line of each, then what is wrong with each.
 fn tell_several(answers: &[Answer<Said<Status>>]) -> Told {
     let told = tell(answers, false, |_| String::new());
@@ -162,7 +145,6 @@ fn tell_several(answers: &[Answer<Said<Status>>]) -> Told {
         "store",
         ">drains",
         ">splits",
-        ">migrations",
         ">alarms",
         ">up for",
     ]);
@@ -177,7 +159,6 @@ fn tell_several(answers: &[Answer<Said<Status>>]) -> Told {
             state(&status.store.state),
             plain(status.counts.drains),
             plain(status.counts.splits),
-            plain(status.counts.migrations),
             (alarms.to_string(), if alarms > 0 { Tone::Bad } else { Tone::Plain }),
             plain(span(status.uptime_s)),
         ]);
@@ -195,13 +176,14 @@ fn tell_several(answers: &[Answer<Said<Status>>]) -> Told {
 }
 
 /// What should be the same everywhere.
-const COMPARED: [(&str, fn(&Status) -> String); 7] = [
+const COMPARED: [(&str, fn(&Status) -> String); 8] = [
     ("ready", |status| if status.ready { "yes".into() } else { "no".into() }),
     ("revision", |status| status.revision.to_string()),
     ("version", |status| status.version.clone()),
     ("store", |status| status.store.state.clone()),
     ("drains", |status| status.counts.drains.to_string()),
     ("splits", |status| status.counts.splits.to_string()),
+    ("migrations", |status| status.counts.migrations.to_string()),
     ("what is served", |status| {
         let counts = &status.counts;
         let records = counts.static_records + counts.steered_records;

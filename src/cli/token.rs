@@ -99,7 +99,7 @@ fn words(tokens: &[TokenBody], now: Time) -> String {
     if tokens.is_empty() {
         return "There are no tokens: only the socket beside the configuration lets anybody in.\n".into();
     }
-    let mut table = Table::new(&["name", "role", "pool", "made", "good until"]);
+    let mut table = Table::new(&["name", "role", "pool", "~made", "~good until"]);
     for token in tokens {
         let until = match token.expires_at {
             None => plain("it is revoked"),

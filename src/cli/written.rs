@@ -110,13 +110,6 @@ pub fn words(said: &Said<Changed>) -> String {
         (false, true) => format!("Done: {}\n", loud(what, Tone::Plain)),
         (false, false) => format!("Nothing changed, it is so already: {what}\n"),
     };
-    text += &bullets(&done.notes);
-    for guard in &done.guards {
-        text += &format!("  - {} {guard}\n", loud("guard:", Tone::Bad));
-    }
-    if let Some(impact) = &done.impact {
-        text += &impact_words(impact);
-    }
     if !done.dry_run && done.changed {
         text += &format!("Revision {}, served from the next packet on.\n", done.revision);
         if !done.durable {
@@ -128,7 +121,19 @@ pub fn words(said: &Said<Changed>) -> String {
     if done.changed && done.ttl_s > 0 {
         text += &caches(said);
     }
+    text += &bullets(&done.notes);
+    for guard in &done.guards {
+        text += &format!("  - {} {guard}\n", loud("guard:", Tone::Bad));
+    }
+    if let Some(impact) = &done.impact {
+        text += &impact_words(impact, done.dry_run);
+    }
     text
+}
+
+/// The same of what is no change of what is wanted, and so has no revision.
+pub fn done(said: &Said<Changed>) -> String {
+    format!("Done: {} {}\n", said.body.action, said.body.object)
 }
 
 /// Until when resolvers may give the answers before.
@@ -138,8 +143,8 @@ fn caches(said: &Said<Changed>) -> String {
         true => None,
         false => said.at.checked_add(SignedDuration::from_secs(ttl.into())).ok(),
     };
-    let by = forgotten.map_or(String::new(), |by| by.strftime(", by %H:%M:%SZ").to_string());
-    format!("Resolvers forget the answers before within {}{by}.\n", span(ttl.into()))
+    let by = forgotten.map_or(String::new(), |by| by.strftime(", until %H:%M:%SZ").to_string());
+    format!("Resolvers may give the old answers for {} more{by}.\n", span(ttl.into()))
 }
 
 /// Whom a change moves, as far as this program knows the words of it.
@@ -169,10 +174,11 @@ struct PopImpact {
     capacity: f64,
 }
 
-fn impact_words(impact: &serde_json::Value) -> String {
+/// In words, and before it is done with the numbers too.
+fn impact_words(impact: &serde_json::Value, with_numbers: bool) -> String {
     let Ok(Impact { by, words, records }) = Impact::deserialize(impact) else { return String::new() };
     let mut text = bullets(&words);
-    for record in &records {
+    for record in records.iter().filter(|_| with_numbers) {
         let is_shown = |pop: &&PopImpact| (pop.after - pop.before).abs() * 100.0 >= CHANGE_SHOWN;
         let shown: Vec<&PopImpact> = record.pops.iter().filter(is_shown).collect();
         if shown.is_empty() {
