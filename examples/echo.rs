@@ -18,7 +18,7 @@ fn main() -> std::io::Result<()> {
         eprintln!("usage: echo IPV4:PORT [BATCH]   (0.0.0.0 asks for IP_PKTINFO)");
         std::process::exit(2);
     };
-    let batch: usize = arguments.next().and_then(|batch| batch.parse().ok()).unwrap_or(8);
+    let batch: usize = arguments.next().and_then(|batch| batch.parse().ok()).unwrap_or(16);
 
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
     socket.set_reuse_port(true)?;

@@ -24,7 +24,7 @@
 //! | [`listeners`] | sockets: UDP threads, the TCP thread |
 //! | [`files`] | reading what the operator wrote, so that every mistake is found at once and named where it stands |
 //! | [`config`] | `rhumb.toml` |
-//! | [`state`] | zones and chains from files, compiled to a snapshot; publishing; noticing changed files |
+//! | [`state`] | zones and chains from files, and drains, splits and feeds from the store, compiled to a snapshot; publishing; noticing changed files; what a change does to clients |
 //! | [`api`] | the control plane over HTTP: what is wanted goes in, what is so comes out; numbers for Prometheus |
 //! | [`cli`] | the commands, one file each; `cli::serve` composes the rooms |
 //!
@@ -77,6 +77,7 @@
 //! | spread | the shortest scope a record with random steps answers with |
 //! | place | what geo knows of an address: continent, country, subdivision, coordinates, autonomous system |
 //! | question, outcome, table | what a filter asks about places; one answer to it; which prefix has which |
+//! | impact, move | what a change does to clients; a share of them that gets another PoP |
 //! | snapshot, revision | what is served; which |
 //! | steering | answers and a chain, compiled; records of the same pool and chain share one |
 //! | worker, listener | one per thread, with its buffers; the socket side of a protocol |

@@ -2,7 +2,8 @@
 //!
 //! `tests/data/broken/*.txt` hold configurations with mistakes, a file for each class of them. A case begins
 //! with `== title`; its files come under `-- path` in place of those of [`base`], and what `rhumb check`
-//! says of them under `-- exit STATUS`. `tests/data/cli/*.txt` hold what other commands print.
+//! says of them under `-- exit STATUS`. `tests/data/diff.txt` and `tests/data/routing.txt` are of the same form,
+//! for `rhumb diff` and `rhumb test` over [`steered`]. `tests/data/cli/*.txt` hold what other commands print.
 //! `UPDATE=1 cargo test --test cli` writes what is printed into the files.
 
 mod support;
@@ -30,6 +31,47 @@ fn base() -> Folder {
     folder
 }
 
+/// Three PoPs, two of them with one stack and one with two, and two names over them.
+const STEERED: [(&str, &str); 4] = [
+    ("rhumb.toml", "[geo]\nnetworks = \"networks.toml\"\n"),
+    (
+        "networks.toml",
+        "[[network]]\nprefixes = [\"10.0.0.0/8\", \"2a00::/32\"]\ncountry = \"IE\"\n\
+         [[network]]\nprefixes = [\"20.0.0.0/8\"]\ncountry = \"GB\"\n\
+         [[network]]\nprefixes = [\"30.0.0.0/7\", \"2a01::/32\"]\ncountry = \"JP\"\n",
+    ),
+    ("zones/example.com.zone", "$TTL 1h\n@ SOA ns1 hostmaster 1 2h 15m 14d 5m\n@ NS ns1\nns1 A 192.0.2.53\n"),
+    (
+        "filter-chains/app.toml",
+        "[pop.dublin]\ncountry = \"IE\"\n[pop.london]\ncountry = \"GB\"\n[pop.tokyo]\ncountry = \"JP\"\n\
+         [pool.app]\nanswer = [\n\
+           { pop = \"dublin\", stack = \"haproxy\", weight = 100, a = \"192.0.2.1\" },\n\
+           { pop = \"dublin\", stack = \"envoy\", weight = 0, a = \"192.0.2.2\" },\n\
+           { pop = \"london\", a = \"192.0.2.3\", aaaa = \"2001:db8::3\" },\n\
+           { pop = \"tokyo\", a = \"192.0.2.4\", aaaa = \"2001:db8::4\" },\n]\n\
+         [[record]]\nname = \"app.example.com\"\npool = \"app\"\n\
+         filters = [\"up\", { filter = \"shed_load\", config = { metric = \"connections\" } },\n\
+                    \"geotarget_country\", \"select_first_n\"]\n\
+         [[record]]\nname = \"any.example.com\"\npool = \"app\"\nfilters = [\"up\", \"shuffle\", \"select_first_n\"]\n",
+    ),
+];
+
+/// [`STEERED`] in a folder.
+fn steered() -> Folder {
+    let folder = Folder::new();
+    STEERED.iter().for_each(|(path, text)| folder.write(path, text));
+    folder
+}
+
+/// [`STEERED`] twice, in `old` and in `new`.
+fn steered_twice() -> Folder {
+    let folder = Folder::new();
+    for side in ["old", "new"] {
+        STEERED.iter().for_each(|(path, text)| folder.write(&format!("{side}/{path}"), text));
+    }
+    folder
+}
+
 /// What a command printed, without the folder's name.
 fn printed(folder: &Folder, bytes: &[u8]) -> String {
     let prefix = format!("{}/", folder.path().display());
@@ -53,15 +95,57 @@ fn every_mistake_is_told_at_once() {
     let mut files: Vec<_> = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let wrong: Vec<String> = std::thread::scope(|scope| {
-        let runs: Vec<_> = files.iter().map(|file| scope.spawn(move || check_file(file))).collect();
+        let runs: Vec<_> =
+            files.iter().map(|file| scope.spawn(move || check_file(file, base, &["check"]))).collect();
         runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
     });
     assert!(files.len() >= 6, "the cases are found");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn a_change_is_told() {
+    let wrong = check_file(&project().join("tests/data/diff.txt"), steered_twice, &["diff", "old", "new"]);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn routing_is_tested() {
+    let wrong = check_file(&project().join("tests/data/routing.txt"), steered, &["test"]);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn differences_and_tests_are_json_for_machines() {
+    let run = |folder: &Folder, arguments: &[&str], status: i32| -> serde_json::Value {
+        let output = rhumb(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(status), "{}", printed(folder, &output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let folder = steered_twice();
+    let nothing = run(&folder, &["diff", "old", "new/rhumb.toml", "--json"], 0);
+    assert_eq!(nothing["written"], serde_json::json!([]));
+    let chains = folder.read("new/filter-chains/app.toml").replace("weight = 100", "weight = 0");
+    folder.write("new/filter-chains/app.toml", chains);
+    let told = run(&folder, &["diff", "old", "new", "--json"], 1);
+    let first = &told["ipv4"]["records"][0];
+    assert_eq!(first["records"], serde_json::json!(["any.example.com"]));
+    let first = &told["ipv4"]["records"][1];
+    assert_eq!(first["estimated_from"], serde_json::Value::Null);
+    assert_eq!(first["moves"], serde_json::json!([{ "from": "dublin", "to": "london", "share": 0.25 }]));
+    assert_eq!(first["countries"], serde_json::json!([{ "country": "IE", "share": 0.25, "moved": 1.0 }]));
+    let folder = steered();
+    folder.write(
+        "some.test.toml",
+        "[[test]]\nname = 'x'\nrecord = 'app.example.com'\nclient = '10.0.0.1'\nexpect = { pops = 'tokyo' }",
+    );
+    let told = run(&folder, &["test", "some.test.toml", "--json"], 1);
+    assert_eq!((&told[0]["passed"], &told[0]["line"]), (&false.into(), &1.into()));
+    assert_eq!(told[0]["differences"][0]["got"], "dublin");
+}
+
 /// Runs every case of a file; what is wrong, in words.
-fn check_file(file: &Path) -> Vec<String> {
+fn check_file(file: &Path, base: fn() -> Folder, command: &[&str]) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let mut wrong = Vec::new();
     let mut cases = text.split("== ");
@@ -77,8 +161,10 @@ fn check_file(file: &Path) -> Vec<String> {
                 None => folder.write(path, format!("{}\n", text.trim_end_matches('\n'))),
             }
         }
-        let output = rhumb(folder.path(), &["check"]);
-        let said = printed(&folder, &output.stderr);
+        let output = rhumb(folder.path(), command);
+        // What `check` says when nothing is wrong has times in it.
+        let stdout = if command == ["check"] { String::new() } else { printed(&folder, &output.stdout) };
+        let said = stdout + &printed(&folder, &output.stderr);
         let got = format!("{}\n{said}", output.status.code().unwrap());
         updated += &format!("== {files}-- exit {got}\n");
         if got.trim_end() != expected.trim_end() {
@@ -203,7 +289,7 @@ fn completions_manual_and_help() {
     assert!(run("man", 0).contains(".TH rhumb"));
     assert_eq!(run("--version", 0).trim(), concat!("rhumb ", env!("CARGO_PKG_VERSION")));
     let help = run("--help", 0);
-    for command in ["serve", "check", "explain", "geoip", "completions", "man"] {
+    for command in ["serve", "check", "diff", "test", "explain", "geoip", "completions", "man"] {
         assert!(help.contains(&format!("\n  {command}")), "{command} is not in\n{help}");
     }
     // The command line is wrong.

@@ -165,6 +165,7 @@ fn answering_allocates_nothing() {
             {
                 let peer = Peer { address: peer, transport };
                 let before = ALLOCATIONS.get();
+                served.worker.look_ahead(std::iter::once(&packet[..]));
                 let reply = served.worker.answer(packet, peer, &mut out);
                 let allocations = ALLOCATIONS.get() - before;
                 assert_eq!(allocations, 0, "{label}: {packet:02x?} over {transport:?}");

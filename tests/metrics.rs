@@ -11,13 +11,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use rhumb::api::metrics::{Gauges, Kind, Requests, Sources, StoreLatency, TABLE, render};
+use rhumb::api::metrics::{Gauges, Kind, Requests, Sources, TABLE, render};
 use rhumb::config::Config;
 use rhumb::engine::sample::{ONE_IN, Samples};
 use rhumb::engine::shares::{Counted, Slots};
 use rhumb::engine::{AllStats, Peer, Reply, Transport, Worker};
 use rhumb::listeners::{Counters, TcpCounters, UdpCounters};
 use rhumb::state::traffic::{Traffic, Window};
+use rhumb::state::view::Timings;
 use rhumb::state::{Publisher, load_counted};
 use served::{A, AAAA, CNAME, Client, packet};
 use support::{Folder, project};
@@ -128,7 +129,7 @@ impl Server {
             slots: self.slots.clone(),
             listeners: Counters::default(),
             gauges: Gauges::default(),
-            store_latency: StoreLatency::default(),
+            timings: Timings::default(),
             requests: Requests::default(),
         }
     }
@@ -294,7 +295,8 @@ fn what_prometheus_is_told() {
         not_durable: 4,
         alarms: vec![("clock", 1), ("store", 0)],
     };
-    sources.store_latency.observe(0.004);
+    sources.timings.commit.histogram.observe(0.004);
+    sources.timings.publish.histogram.observe(0.0002);
     sources.requests.count("GET", Some("/v1/drains"), 200);
     sources.requests.count("BREW", None, 405);
     let text = render(&sources);

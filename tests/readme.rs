@@ -18,6 +18,7 @@ use rhumb::files::Problem;
 use rhumb::geo::World;
 use rhumb::listeners::{TCP_CONNECTIONS, TcpTotals, UdpTotals};
 use rhumb::state::chains::Chains;
+use rhumb::state::{expectations, load};
 
 const DOCUMENTS: [&str; 8] = [
     "README.md",
@@ -52,6 +53,25 @@ fn the_first_hour() {
     }
     assert!(ran >= 5, "the commands are found: {ran}");
     check_output("explain", &rhumb(&folder.0, "explain chat.example.org A --client 81.2.69.0/24").stdout);
+    check_output("diff", &diff_without_tokyo(&folder));
+}
+
+/// What is said of a change that takes a PoP out.
+fn diff_without_tokyo(folder: &Folder) -> Vec<u8> {
+    let new = folder.0.join("new");
+    for part in ["zones", "filter-chains", "geoip", "GeoIP"] {
+        copy(&folder.0.join(part), &new.join(part));
+    }
+    fs::copy(folder.0.join("rhumb.toml"), new.join("rhumb.toml")).unwrap();
+    let chains = fs::read_to_string(new.join("filter-chains/chat.toml")).unwrap();
+    let (head, rest) = chains.split_once("[pop.tokyo]").unwrap();
+    let (_, middle) = rest.split_once("\n\n").unwrap();
+    let (answers, rest) = middle.split_once("[[pool.chat.answer]]\npop = \"tokyo\"").unwrap();
+    let (_, tail) = rest.split_once("\n\n").unwrap();
+    fs::write(new.join("filter-chains/chat.toml"), [head, answers, tail].concat()).unwrap();
+    let output = rhumb(&folder.0, "diff . new");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    output.stdout
 }
 
 #[test]
@@ -91,8 +111,10 @@ fn configurations_compile() {
         }
         fs::copy(root().join("rhumb.toml"), folder.0.join("rhumb.toml")).unwrap();
         folder.write_files(document);
-        let output = rhumb(&folder.0, "check");
-        assert!(output.status.success(), "{document}\n{}", text(&output.stderr));
+        for command in ["check", "test"] {
+            let output = rhumb(&folder.0, command);
+            assert!(output.status.success(), "{document}\n{}{}", text(&output.stdout), text(&output.stderr));
+        }
     }
     for document in DOCUMENTS {
         let rest =
@@ -141,6 +163,18 @@ fn tables_of_fields() {
     check("Answers", of_chains("[[pool.x.answer]]"));
     check("Records", of_chains("[[record]]"));
     check("Meta", of_chains("[pool.x.meta]"));
+    let example = load(&Config::read(&root().join("rhumb.toml")).unwrap(), 0, &|_, _| {});
+    let example = example.unwrap_or_else(|problems| panic!("{problems:?}")).snapshot;
+    let of_tests = |field: &str| {
+        let mut problems = Vec::new();
+        let text = "[[test]]\nname = 'x'\nrecord = 'wss.example.net'\nclient = '192.0.2.0/24'\n";
+        expectations::read(file, &format!("{text}{field}"), &example, &mut problems);
+        known(problems)
+    };
+    check("Tests", of_tests("expect = { pops = [] }\nunknown_field = 1"));
+    check("Drains of a test", of_tests("drains = { unknown_field = 1 }"));
+    check("Values of a test", of_tests("values = { unknown_field = 1 }"));
+    check("Expectations", of_tests("expect = { unknown_field = 1 }"));
 }
 
 #[test]

@@ -22,7 +22,6 @@ use prometheus_client::encoding::{
     DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::engine::queries::{QueryTotals, ScopeTotals};
@@ -30,6 +29,7 @@ use crate::engine::shares::{Counted, Given, Slots};
 use crate::engine::stats::AllStats;
 use crate::engine::{Stats, Totals};
 use crate::listeners::{Counters, TcpTotals, UdpTotals};
+use crate::state::view::Timings;
 use process::Process;
 pub use table::TABLE;
 
@@ -47,8 +47,8 @@ pub struct Sources {
     pub listeners: Counters,
     /// What the state says of itself.
     pub gauges: Gauges,
-    /// How long the store took to commit.
-    pub store_latency: StoreLatency,
+    /// How long the road of a change took.
+    pub timings: Timings,
     /// The requests to the API.
     pub requests: Requests,
 }
@@ -72,24 +72,6 @@ pub struct Gauges {
     pub not_durable: u64,
     /// Alarms that are raised: of each kind, how many. The kinds are the code's.
     pub alarms: Vec<(&'static str, u64)>,
-}
-
-/// How long the store took to commit. Clones share their counts.
-#[derive(Clone, Debug)]
-pub struct StoreLatency(Histogram);
-
-impl Default for StoreLatency {
-    fn default() -> StoreLatency {
-        // From what a disk that syncs needs to what a store across an ocean does: 0.5 ms to 8 s.
-        StoreLatency(Histogram::new(exponential_buckets(0.0005, 2.0, 15)))
-    }
-}
-
-impl StoreLatency {
-    /// Notes one commit.
-    pub fn observe(&self, seconds: f64) {
-        self.0.observe(seconds);
-    }
 }
 
 /// The methods that are told apart: a client may invent others.

@@ -110,7 +110,7 @@ pub async fn status(State(app): State<Arc<App>>) -> Tagged<Status> {
             .collect(),
         counts: counts(&view, now),
         not_durable: view.volatile.iter().cloned().collect(),
-        last_change_s: (view.timings.commit.last() + view.timings.publish.last()).as_secs_f64(),
+        last_change_s: last_change_s(&view),
     };
     Tagged(view.model.revision, status)
 }
@@ -153,4 +153,11 @@ fn alarms(view: &View, now: Time) -> Vec<String> {
     alarms.extend(pools.map(|s| format!("the automation of pool {} is suspended: {}", s.pool, s.reason)));
     alarms.extend(records::low_rungs(view));
     alarms
+}
+
+/// What the last change took until the next packet saw it, in seconds.
+fn last_change_s(view: &View) -> f64 {
+    let took =
+        [&view.timings.commit, &view.timings.publish].map(|timing| timing.last().map(|last| last.took));
+    took.into_iter().flatten().sum::<std::time::Duration>().as_secs_f64()
 }

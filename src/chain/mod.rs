@@ -52,6 +52,11 @@ pub trait Filter: Send + Sync {
     /// What it does for the keys of one outcome of [`Filter::placing`], which asks for itself.
     fn apply_placed(&self, _keys: Option<&[u16]>, _picks: &mut Picks) {}
 
+    /// The load that it looks at of an answer, and what that is called; of every other filter nothing.
+    fn load(&self, _live: &LiveMeta) -> Option<(&'static str, f64)> {
+        None
+    }
+
     /// Why this filter treats an answer as it does, in words, for `explain`. Not on the query path.
     fn remark(&self, ask: &Ask, answers: &Answers, answer: usize) -> Option<String>;
 }
@@ -162,6 +167,16 @@ impl Chain {
     /// A chain of these steps, in this order.
     pub fn new(steps: Vec<(&'static Kind, Box<dyn Filter>)>) -> Chain {
         Chain { steps }
+    }
+
+    /// The names of its filters, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.steps.iter().map(|(kind, _)| kind.name)
+    }
+
+    /// The load by which it sheds an answer, and what that is called.
+    pub fn load(&self, live: &LiveMeta) -> Option<(&'static str, f64)> {
+        self.steps.iter().find_map(|(_, filter)| filter.load(live))
     }
 
     /// Runs the picks through the steps from `first` on.

@@ -18,6 +18,18 @@ pub enum OptionValue {
     Text(String),
 }
 
+/// As it is written in a file.
+impl std::fmt::Display for OptionValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            OptionValue::Bool(on) => write!(f, "{on}"),
+            OptionValue::Integer(number) => write!(f, "{number}"),
+            OptionValue::Float(number) => write!(f, "{number}"),
+            OptionValue::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
 /// A filter's options, in the order of their names.
 pub type Options = BTreeMap<String, OptionValue>;
 

@@ -105,6 +105,12 @@ impl Settled {
         steps
     }
 
+    /// The table a query's run begins with, where a question is settled.
+    #[inline]
+    pub fn table(&self) -> Option<&Table> {
+        self.placed.as_ref().map(|placed| &*placed.table)
+    }
+
     fn keep(&mut self, picks: &Picks) -> List {
         let start = self.answers.len() as u32;
         self.answers.extend_from_slice(picks.as_slice());

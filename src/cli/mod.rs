@@ -1,10 +1,12 @@
 //! The commands, one file each.
 
 mod check;
+mod diff;
 mod explain;
 mod geoip;
 mod progress;
 mod serve;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +53,27 @@ enum Command {
     /// how wide the answer holds and who narrowed it, and the answer itself. Reads the files; it does not
     /// ask a running server.
     Explain(explain::Args),
+    /// Say what a change of the files does: which clients go to another PoP.
+    ///
+    /// Compares two configurations and prints what is written otherwise about PoPs, pools and steered
+    /// records; then, for records that are answered alike, the share of the clients that goes elsewhere, from
+    /// where to where, what the PoPs gain, and the countries. A client is a network of the address space, as
+    /// far as the geo data of NEW places it: every IPv4 address is counted where the chain is the same for
+    /// all of a network, and a sample stands in where a split or a random step decides. IPv6 is a sample of
+    /// networks. Data of zones is not compared.
+    ///
+    /// Exit status 0 and no word when nothing differs, 1 when something does, 2 on trouble. For a change
+    /// under git: `git worktree add ../before && rhumb diff ../before .`
+    Diff(diff::Args),
+    /// Run the tests of the routing that are kept beside the filter chains.
+    ///
+    /// A test says who should get what, also when something is drained, split, down or loaded; the files
+    /// `*.test.toml` are described in docs/configuration.md. One line for each test, and for each that fails
+    /// what was expected, what is so, and the command that shows why. It reads the files; it does not ask a
+    /// running server.
+    ///
+    /// Exit status 0 when all pass, 1 when one fails, 2 on trouble.
+    Test(test::Args),
     /// Look addresses up in the geo data, or build a small database.
     #[command(subcommand)]
     Geoip(geoip::Command),
@@ -69,6 +92,8 @@ pub fn run() -> ExitCode {
     let done = match &cli.command {
         Command::Serve => serve::run(&cli.config),
         Command::Check => return check::run(&cli.config),
+        Command::Diff(args) => return diff::run(args),
+        Command::Test(args) => return test::run(&cli.config, args),
         Command::Explain(args) => explain::run(&cli.config, args),
         Command::Geoip(command) => geoip::run(&cli.config, command),
         Command::Completions { shell } => {
@@ -84,6 +109,17 @@ pub fn run() -> ExitCode {
         Err(error) => {
             eprintln!("rhumb: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// The exit status of commands that answer yes or no, as that of diff(1): 0 or 1, and 2 on trouble.
+fn verdict(answer: anyhow::Result<bool>) -> ExitCode {
+    match answer {
+        Ok(yes) => ExitCode::from(u8::from(!yes)),
+        Err(error) => {
+            eprintln!("rhumb: {error:#}");
+            ExitCode::from(2)
         }
     }
 }

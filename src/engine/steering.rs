@@ -17,6 +17,7 @@ use arrayvec::ArrayVec;
 use crate::chain::{
     Answer, AnswerBits, Answers, Ask, Chain, LiveMeta, MAX_ANSWERS, Picks, Settled, Silent, Tracer, draw,
 };
+use crate::geo::Table;
 use crate::wire::{Name, record_type};
 
 /// A record: a name, and how it is answered.
@@ -224,6 +225,12 @@ impl Live {
     pub fn has(&self, family: Family) -> bool {
         !self.plans[family as usize].ladder.is_empty()
     }
+
+    /// The table that places the clients, where that is settled.
+    #[inline]
+    pub fn table(&self) -> Option<&Table> {
+        self.plans.iter().find_map(|plan| plan.ladder.first()?.settled.table())
+    }
 }
 
 impl Plan {
@@ -320,6 +327,8 @@ impl Slot {
 pub struct Scratch {
     /// The answers in play.
     pub picks: Picks,
+    /// The steering of the last answer.
+    pub steering: u32,
     doubt: Picks,
 }
 

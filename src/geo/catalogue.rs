@@ -106,6 +106,13 @@ impl<T: Copy> Layer<T> {
         Some(self.values[number.checked_sub(1)? as usize])
     }
 
+    /// The ranges of a family of which something is known, in order: first and last address, and what.
+    pub fn known<A: Address>(&self, ranges: &Ranges<A>) -> impl Iterator<Item = (A, A, T)> {
+        ranges.spans().filter_map(|(first, last, number)| {
+            Some((first, last, self.values[number.checked_sub(1)? as usize]))
+        })
+    }
+
     /// Memory held, in bytes.
     pub fn bytes(&self) -> usize {
         self.values.capacity() * size_of::<T>() + self.v4.bytes() + self.v6.bytes()

@@ -2,15 +2,25 @@
 
 /// An address of one family as a number.
 pub(super) trait Address: Copy + Ord + Default {
+    /// The last of the family.
+    const LAST: Self;
     /// The address after it; none after the last.
     fn next(self) -> Option<Self>;
+    /// The address before it; none before the first.
+    fn previous(self) -> Option<Self>;
     /// Its bits at the top of 128: how both families share one walk.
     fn aligned(self) -> u128;
 }
 
 impl Address for u32 {
+    const LAST: u32 = u32::MAX;
+
     fn next(self) -> Option<u32> {
         self.checked_add(1)
+    }
+
+    fn previous(self) -> Option<u32> {
+        self.checked_sub(1)
     }
 
     fn aligned(self) -> u128 {
@@ -19,8 +29,14 @@ impl Address for u32 {
 }
 
 impl Address for u128 {
+    const LAST: u128 = u128::MAX;
+
     fn next(self) -> Option<u128> {
         self.checked_add(1)
+    }
+
+    fn previous(self) -> Option<u128> {
+        self.checked_sub(1)
     }
 
     fn aligned(self) -> u128 {
@@ -126,6 +142,14 @@ impl<A: Address> Ranges<A> {
         self.starts.iter().copied().zip(self.ids.iter().copied())
     }
 
+    /// The first address, last address and number of each range, in order.
+    pub fn spans(&self) -> impl Iterator<Item = (A, A, u32)> {
+        self.iter().enumerate().map(|(at, (first, id))| {
+            let next = self.starts.get(at + 1).and_then(|next| next.previous());
+            (first, next.unwrap_or(A::LAST), id)
+        })
+    }
+
     /// How many ranges there are; at least one.
     pub fn len(&self) -> usize {
         self.ids.len()
@@ -170,6 +194,13 @@ mod tests {
             &[(u32::MAX - 1, u32::MAX, 1), (u32::MAX, u32::MAX, 2)],
             &[(0, 0), (u32::MAX - 1, 1), (u32::MAX, 2)],
         );
+    }
+
+    #[test]
+    fn spans_cover_the_family() {
+        let ranges = Ranges::from_nested(vec![(8, 15, 1)]);
+        let spans: Vec<_> = ranges.spans().collect();
+        assert_eq!(spans, [(0, 7, 0), (8, 15, 1), (16, u32::MAX, 0)]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! Leaves carry outcomes alone. A node exists only where its block has several outcomes, so the widest
 //! prefix around one of its leaves lies within the node, and its vectors say how wide it is.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::embedded;
 use super::ranges::Ranges;
@@ -52,6 +52,20 @@ impl Table {
             }
         };
         Found { outcome: number.checked_sub(1), prefix_len }
+    }
+
+    /// Asks the processor for what a lookup of this address reads first. The flat array is read at random,
+    /// and the kernel's work on a datagram leaves little of it in the cache.
+    #[inline(always)]
+    pub fn prefetch(&self, address: Ipv4Addr) {
+        let slot = &self.v4.direct[usize::from((u32::from(address) >> 16) as u16)];
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch reads nothing into the program, and the slot is there.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>((&raw const *slot).cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = slot;
     }
 
     #[inline(always)]
@@ -289,7 +303,7 @@ impl Slots<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::net::Ipv6Addr;
 
     use ipnet::IpNet;
     use proptest::prelude::*;

@@ -131,11 +131,26 @@ impl World {
     /// carries an IPv4 address (mapped, 6to4, Teredo) is asked for as that.
     pub fn lookup(&self, address: IpAddr) -> Place {
         Place {
-            location: self.locations.find(address),
+            location: self.location(address),
             asn: self.asns.find(address),
             said: self.sources().map(|source| source.say(embedded::located(address))).collect(),
             special: special_purpose(address),
         }
+    }
+
+    /// Where an address is, without who says so: nothing is decoded and nothing allocated.
+    pub fn location(&self, address: IpAddr) -> Option<Location> {
+        self.locations.find(address)
+    }
+
+    /// The IPv4 ranges that some source places, in order: first and last address, and where.
+    pub fn placed_v4(&self) -> impl Iterator<Item = (u32, u32, Location)> {
+        self.locations.known(&self.locations.v4)
+    }
+
+    /// The same of IPv6.
+    pub fn placed_v6(&self) -> impl Iterator<Item = (u128, u128, Location)> {
+        self.locations.known(&self.locations.v6)
     }
 
     /// The sources in the order of their precedence.

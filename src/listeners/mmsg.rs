@@ -123,6 +123,16 @@ impl Batch {
         Ok(if is_shut_down { 0 } else { self.received })
     }
 
+    /// The datagrams, those too long cut.
+    pub(super) fn queries(&self) -> impl Iterator<Item = &[u8]> {
+        let first = self.slots.as_ptr();
+        self.taking[..self.received].iter().enumerate().map(move |(i, header)| {
+            // SAFETY: there are as many slots as headers, and the kernel is not at work.
+            let slot = unsafe { &*first.add(i) };
+            &slot.query[..(header.msg_len as usize).min(DATAGRAM_BYTES)]
+        })
+    }
+
     /// Asks `answer` about every datagram: it gives the length of what it wrote, or none. Gives the
     /// number of datagrams that were too long for us, of which it is not asked.
     pub(super) fn answer(

@@ -39,6 +39,9 @@ pub trait Answer: Send + 'static {
     /// Writes the answer to `query` into `out` and gives its length, which is at most `out`'s. Over UDP
     /// `out` has at least 4,096 bytes, over TCP 65,535.
     fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply;
+
+    /// Shows the queries that will be answered next. Nothing needs to come of it.
+    fn look_ahead<'q>(&mut self, _queries: impl Iterator<Item = &'q [u8]>) {}
 }
 
 /// How often a port that the kernel chose for TCP is given back because UDP has it in use.

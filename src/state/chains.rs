@@ -5,6 +5,7 @@
 //! ```
 //!
 //! Every file of the folder is read, in the order of their names; what one names, every other may use.
+//! Files `*.test.toml` are left to [`super::expectations`].
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -161,7 +162,10 @@ pub struct FilterSpec {
     pub options: Options,
 }
 
-/// Reads every `.toml` file of the folder. Returns the files too, for whoever watches them.
+/// What ends the names of files that say how clients should be answered; they are no chains.
+pub const TEST_FILES: &str = ".test.toml";
+
+/// Reads every `.toml` file of the folder, but for those of tests. Returns the files too, for whoever watches them.
 pub fn read_chains(folder: &Path, problems: &mut Vec<Problem>) -> (Chains, Vec<PathBuf>) {
     let mut files: Vec<PathBuf> = match std::fs::read_dir(folder) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
@@ -171,7 +175,8 @@ pub fn read_chains(folder: &Path, problems: &mut Vec<Problem>) -> (Chains, Vec<P
             Vec::new()
         }
     };
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml"));
+    let is_chains = |name: &str| name.ends_with(".toml") && !name.ends_with(TEST_FILES);
+    files.retain(|file| file.file_name().and_then(|name| name.to_str()).is_some_and(is_chains));
     files.sort();
     let mut chains = Chains::default();
     for file in &files {

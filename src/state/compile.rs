@@ -249,7 +249,7 @@ impl Compiler<'_> {
             });
             records.push(Record {
                 number: self.slots.number(&name),
-                slot: self.by_record.then(|| self.slots.slot(Counted::Record(text.into()))),
+                slot: self.by_record.then(|| self.slots.slot(Counted::Record(text))),
                 name,
                 ttl: spec.ttl,
                 salt,

@@ -5,6 +5,9 @@
 //!                                                              Loaded -> publisher -> Snapshot
 //! ```
 //!
+//! Beside that walk: what two sets of files say otherwise ([`edits`]), what that does to clients ([`impact`]),
+//! what would be served if ([`whatif`]), and what the operator expects of it ([`expectations`]).
+//!
 //! All or nothing: what cannot be compiled changes nothing, and the old state keeps serving.
 //! Deliberately absent so far: the store and the road of writes; everything comes from files.
 
@@ -13,9 +16,11 @@ pub mod chains;
 pub mod change;
 pub mod clock;
 pub mod compile;
-
+pub mod edits;
+pub mod expectations;
 pub mod guards;
 pub mod handle;
+pub mod impact;
 pub mod keeper;
 pub mod live;
 pub mod meta;
@@ -28,6 +33,7 @@ pub mod store;
 pub mod traffic;
 pub mod view;
 pub mod watch;
+pub mod whatif;
 pub mod zones;
 
 pub use compile::{Loaded, load, load_counted};

@@ -86,9 +86,9 @@ impl PoolPolicy {
         let max_drained_capacity = share("max_drained_capacity", MAX_DRAINED_CAPACITY_DEFAULT);
         let max_down_capacity = share("max_down_capacity", MAX_DOWN_CAPACITY_DEFAULT);
         let return_steps = pool.table("return").and_then(|fields| read_steps(&pool.object, "return", fields));
-        let failover = pool.table("failover").map(|fields| read_failover(pool, fields, return_steps.as_ref()));
-        let policy =
-            PoolPolicy { capacity, max_drained_capacity, return_steps, max_down_capacity, failover };
+        let failover =
+            pool.table("failover").map(|fields| read_failover(pool, fields, return_steps.as_ref()));
+        let policy = PoolPolicy { capacity, max_drained_capacity, return_steps, max_down_capacity, failover };
         (policy, named)
     }
 
@@ -103,11 +103,11 @@ impl PoolPolicy {
 fn read_failover(pool: &Fields, mut fields: Fields, return_steps: Option<&Return>) -> FailoverSpec {
     fields.object = format!("{} failover", pool.object);
     let object = fields.object.clone();
-    let steps = |fields: &mut Fields, name| {
-        fields.table(name).and_then(|table| read_steps(&object, name, table))
-    };
+    let steps =
+        |fields: &mut Fields, name| fields.table(name).and_then(|table| read_steps(&object, name, table));
     let (out, back) = (steps(&mut fields, "out"), steps(&mut fields, "return"));
-    let mut span = |name, default| fields.duration(name).map_or(Duration::from_secs(default), |span| span.value);
+    let mut span =
+        |name, default| fields.duration(name).map_or(Duration::from_secs(default), |span| span.value);
     let (detect_for, return_after) = (span("for", 30), span("return_after", 60));
     let return_after_max = span("return_after_max", 1800).max(return_after);
     let usual = || Return { steps: RETURN_DEFAULT.0.to_vec(), pause_s: RETURN_DEFAULT.1 };
@@ -116,7 +116,9 @@ fn read_failover(pool: &Fields, mut fields: Fields, return_steps: Option<&Return
         detect_for,
         percent: fields.integer_in("percent", 1, 100).map_or(100, |percent| percent.value as u8),
         out,
-        max_concurrent_pops: fields.integer_in("max_concurrent_pops", 1, 1000).map_or(1, |n| n.value as usize),
+        max_concurrent_pops: fields
+            .integer_in("max_concurrent_pops", 1, 1000)
+            .map_or(1, |n| n.value as usize),
         return_after,
         return_after_max,
         return_steps: back.or_else(|| return_steps.cloned()).unwrap_or_else(usual),

@@ -1,9 +1,10 @@
 //! What is wanted and served, as one value that holds still while it is read.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
 use super::base::Base;
 use super::compile::Report;
@@ -46,7 +47,7 @@ pub struct View {
     /// The time that is believed.
     pub now: Time,
     /// How long commits and publishing take.
-    pub timings: Arc<Timings>,
+    pub timings: Timings,
 }
 
 /// A load that could not be served.
@@ -103,7 +104,7 @@ impl View {
             clock_alarm: None,
             not_ready: None,
             now: Time::UNIX_EPOCH,
-            timings: Arc::default(),
+            timings: Timings::default(),
         }
     }
 
@@ -117,48 +118,47 @@ impl View {
 }
 
 /// How long the road of a change takes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Timings {
     /// From a decision to its being durable.
-    pub commit: Histogram,
+    pub commit: Timing,
     /// From there to the next packet seeing it.
-    pub publish: Histogram,
+    pub publish: Timing,
 }
 
-/// Upper bounds of the buckets of a [`Histogram`], in seconds.
-pub const BUCKETS_S: [f64; 12] =
-    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
-
-/// Times, counted by buckets.
-#[derive(Debug, Default)]
-pub struct Histogram {
-    buckets: [AtomicU64; BUCKETS_S.len() + 1],
-    sum_ns: AtomicU64,
-    last_ns: AtomicU64,
+/// Times of one thing that is done again and again. Clones share their counts.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// For Prometheus.
+    pub histogram: Histogram,
+    last: Arc<Mutex<Option<Last>>>,
 }
 
-impl Histogram {
-    /// Counts one.
-    pub fn add(&self, took: Duration) {
-        let bucket = BUCKETS_S.partition_point(|bound| *bound < took.as_secs_f64());
-        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.buckets[bucket].fetch_add(1, Relaxed);
-        self.sum_ns.fetch_add(ns, Relaxed);
-        self.last_ns.store(ns, Relaxed);
+/// The last time it was done.
+#[derive(Clone, Copy, Debug)]
+pub struct Last {
+    /// How long it took.
+    pub took: Duration,
+    /// When it was done.
+    pub at: Time,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        // From what publishing takes to what a store across an ocean does: 50 us to 13 s.
+        Timing { histogram: Histogram::new(exponential_buckets(0.000_05, 4.0, 10)), last: Arc::default() }
+    }
+}
+
+impl Timing {
+    /// Notes that it was done.
+    pub fn add(&self, took: Duration, at: Time) {
+        self.histogram.observe(took.as_secs_f64());
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Last { took, at });
     }
 
-    /// Counts of the buckets, the last without a bound.
-    pub fn counts(&self) -> [u64; BUCKETS_S.len() + 1] {
-        std::array::from_fn(|at| self.buckets[at].load(Relaxed))
-    }
-
-    /// All times together, in seconds.
-    pub fn sum_s(&self) -> f64 {
-        self.sum_ns.load(Relaxed) as f64 / 1e9
-    }
-
-    /// The newest time.
-    pub fn last(&self) -> Duration {
-        Duration::from_nanos(self.last_ns.load(Relaxed))
+    /// The last time it was done; none when it never was.
+    pub fn last(&self) -> Option<Last> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

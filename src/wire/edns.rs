@@ -125,6 +125,16 @@ impl Subnet {
     }
 }
 
+/// A guess at the client without a look at the rest of the packet: nearly every client subnet is a /24 of
+/// IPv4, in the last option of the last record.
+#[inline]
+pub fn subnet_at_end(packet: &[u8]) -> Option<Ipv4Addr> {
+    let (address, head) = (packet.last_chunk::<3>()?, packet.last_chunk::<11>()?.first_chunk::<8>()?);
+    let [a, b, c] = *address;
+    // Compared as one word.
+    (*head == [0, OPTION_SUBNET as u8, 0, 7, 0, FAMILY_V4 as u8, 24, 0]).then_some(Ipv4Addr::new(a, b, c, 0))
+}
+
 /// Address family numbers (IANA): IPv4 and IPv6.
 const FAMILY_V4: u16 = 1;
 const FAMILY_V6: u16 = 2;
@@ -132,6 +142,18 @@ const FAMILY_V6: u16 = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subnet_at_the_end_is_guessed() {
+        let check = |option: &[u8], expect: Option<[u8; 4]>| {
+            let packet = [&[7; 30], option].concat();
+            assert_eq!(subnet_at_end(&packet), expect.map(Ipv4Addr::from), "{option:?}");
+        };
+        check(&[0, 8, 0, 7, 0, 1, 24, 0, 81, 2, 69], Some([81, 2, 69, 0]));
+        check(&[0, 8, 0, 7, 0, 1, 20, 0, 81, 2, 64], None);
+        check(&[0, 8, 0, 7, 0, 1, 24, 0, 81, 2, 69, 0, 3, 0, 0], None);
+        assert_eq!(subnet_at_end(&[0, 1, 24, 0, 81, 2, 69]), None);
+    }
 
     #[test]
     fn subnet_is_read_strictly() {

@@ -151,7 +151,10 @@ pub const TABLE: &[Metric] = &[
         published,
     ),
     metric("rhumb_store_commit_seconds", Histogram, "How long commits to the store took.", |r, out| {
-        out.whole(&r.sources.store_latency.0)
+        out.whole(&r.sources.timings.commit.histogram)
+    }),
+    metric("rhumb_publish_seconds", Histogram, "How long publishing took.", |r, out| {
+        out.whole(&r.sources.timings.publish.histogram)
     }),
     metric("rhumb_drains", Gauge, "Drains in force.", number!(sources.gauges.drains)),
     metric("rhumb_splits", Gauge, "Splits in force.", number!(sources.gauges.splits)),

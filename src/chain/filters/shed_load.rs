@@ -39,6 +39,10 @@ impl Filter for ShedLoad {
         !answers.live.iter().any(|live| matches!(verdict(live), Shed::Maybe(_)))
     }
 
+    fn load(&self, live: &LiveMeta) -> Option<(&'static str, f64)> {
+        (self.load)(live).map(|load| (self.metric, load))
+    }
+
     fn remark(&self, _: &Ask, answers: &Answers, answer: usize) -> Option<String> {
         let reading = self.reading(&answers.live[answer])?;
         let Reading { load, low, high } = reading;

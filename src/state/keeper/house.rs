@@ -21,9 +21,9 @@ impl Keeper {
     /// Does what time asks for.
     pub(super) fn keep_time(&mut self) {
         let is_running = self.wanted.migrations.values().any(|m| m.is_open());
-        let is_due = self.due.is_some_and(|due| due <= self.now);
-        if !(is_due && self.elapsed.saturating_sub(self.timed_refresh) >= TIMED_REFRESH_LEAST) && !is_running
-        {
+        let has_rested = self.elapsed.saturating_sub(self.timed_refresh) >= TIMED_REFRESH_LEAST;
+        let is_due = has_rested && self.due.is_some_and(|due| due <= self.now);
+        if !is_due && !is_running {
             return;
         }
         let wishes = self.timed_wishes();
@@ -38,9 +38,9 @@ impl Keeper {
         }
     }
 
-    pub(super) fn timed_wishes(&self) -> Vec<Box<Wish>> {
+    pub(super) fn timed_wishes(&self) -> Vec<Wish> {
         let (model, now) = (&self.wanted, self.now);
-        let ours = |change, why: String| Box::new(Wish::of_ours("rhumb", change, why));
+        let ours = |change, why: String| Wish::of_ours("rhumb", change, why);
         let drains = model
             .drains
             .values()

@@ -127,7 +127,7 @@ struct Keeper {
     now: Time,
     /// When time alone changes something next.
     due: Option<Time>,
-    timings: Arc<Timings>,
+    timings: Timings,
     begun: Instant,
     values_written: Instant,
     /// The clocks' elapsed time, and what it was at the last refresh that time asked for.
@@ -188,7 +188,7 @@ impl Keeper {
             clock,
             now,
             due: None,
-            timings: Arc::default(),
+            timings: Timings::default(),
             begun: Instant::now(),
             values_written: Instant::now(),
             elapsed: reading.elapsed,
@@ -251,7 +251,7 @@ impl Keeper {
                 self.change(std::mem::take(&mut wishes));
             }
             match message {
-                Message::Change(wish, reply) => wishes.push((wish, reply)),
+                Message::Change(wish, reply) => wishes.push((*wish, reply)),
                 Message::Stop => ended = true,
                 other => self.take_one(other),
             }
@@ -382,7 +382,7 @@ impl Keeper {
         let (base, values) = (&self.base, &self.values);
         refresh(&mut next.live, touched, &next.steerings, base, &self.wanted, values, self.now);
         self.publisher.publish(next);
-        self.timings.publish.add(begun.elapsed());
+        self.timings.publish.add(begun.elapsed(), self.now);
         self.find_due();
         self.show();
     }

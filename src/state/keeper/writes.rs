@@ -12,6 +12,9 @@ use crate::state::live::Touched;
 use crate::state::model::{Entry, Model, Row, RowChange, Scope};
 use crate::state::store::{CommitError, Store, StoreError, Watched};
 
+/// A wish, and whoever waits for what becomes of it.
+pub(super) type Asked = (Wish, Reply<Result<Done, Refusal>>);
+
 impl Keeper {
     pub(super) fn store(&mut self) -> Result<&mut Box<dyn Store>, StoreError> {
         match &mut self.store {
@@ -23,7 +26,7 @@ impl Keeper {
     }
 
     /// Decides upon wishes, commits them together, and answers.
-    pub(super) fn change(&mut self, wishes: Vec<(Box<Wish>, Reply<Result<Done, Refusal>>)>) {
+    pub(super) fn change(&mut self, wishes: Vec<Asked>) {
         if wishes.is_empty() {
             return;
         }
@@ -35,7 +38,7 @@ impl Keeper {
         }
     }
 
-    pub(super) fn change_all(&mut self, wishes: &[Box<Wish>]) -> Vec<Result<Done, Refusal>> {
+    pub(super) fn change_all(&mut self, wishes: &[Wish]) -> Vec<Result<Done, Refusal>> {
         for _ in 0..TRIES {
             // What was served from memory alone comes first.
             let written = self.write_pending();
@@ -83,7 +86,7 @@ impl Keeper {
     /// are served from memory.
     pub(super) fn change_in_memory(
         &mut self,
-        wishes: &[Box<Wish>],
+        wishes: &[Wish],
         error: &StoreError,
     ) -> Vec<Result<Done, Refusal>> {
         let mut touched = Touched::nothing();
@@ -186,7 +189,7 @@ impl Keeper {
         let begun = Instant::now();
         let after = self.model.revision;
         self.store()?.commit(after, entries)?;
-        self.timings.commit.add(begun.elapsed());
+        self.timings.commit.add(begun.elapsed(), self.now);
         if self.failing.take().is_some() {
             info!("the store can be written again");
         }

@@ -95,7 +95,7 @@ impl Embedded {
         match fs::rename(path, &aside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let advice = advice(error.kind());
-                return Err(StoreError::Unavailable(format!("{}: {error}: {advice}", path.display())));
+                Err(StoreError::Unavailable(format!("{}: {error}: {advice}", path.display())))
             }
             _ => Embedded::create(path).map_err(|error| StoreError::Unavailable(error.to_string())),
         }

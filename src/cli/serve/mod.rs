@@ -1,8 +1,12 @@
 //! `rhumb serve`: composes the rooms.
 //!
 //! ```text
-//! read, compile -> bind -> start -> wait (signals, changed files) -> stop
+//! read, compile -> bind -> start -> wait (signals, changed files, reloads asked for) -> stop
 //! ```
+
+mod control;
+mod log;
+mod store;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,17 +19,16 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
+use self::control::Observed;
 use super::progress::Progress;
 use super::{print_problems, read_config};
-use crate::config::{Config, Log, StateConfig};
+use crate::api::{self, Api};
+use crate::config::Config;
 use crate::engine::shares::Slots;
 use crate::engine::{AllStats, Peer, Reply, Snapshot, Transport, Worker};
 use crate::files::{Problem, Severity};
 use crate::listeners::{self, Answer, Counters};
-use crate::state::keeper::{self, Beginning, Kept, State};
-use crate::state::store::backup::read_backup;
-use crate::state::store::embedded::Embedded;
-use crate::state::store::{Contents, Store};
+use crate::state::keeper::{self, Beginning, State};
 use crate::state::watch::Watcher;
 use crate::state::{Loaded, clock, load_counted};
 
@@ -38,19 +41,21 @@ const FILES_REST_MOST: Duration = Duration::from_secs(5);
 enum Event {
     FilesChanged,
     Signal(i32),
+    /// Somebody asks over the control plane, and waits for what is wrong.
+    Reload(Sender<Result<(), Vec<Problem>>>),
 }
 
 /// Serves until a signal says stop.
 pub fn run(config_file: &Path) -> anyhow::Result<()> {
     let config = read_config(config_file)?;
-    start_log(&config.log)?;
+    let set_log_level = log::start(&config.log)?;
     // Watched before they are read, so that no change falls between.
     let (events, wake) = channel();
     let mut watcher = watch_files(&events);
     watch(&mut watcher, &config, std::slice::from_ref(&config.file));
-    watch_signals(events)?;
+    watch_signals(events.clone())?;
     let progress = Progress::new();
-    let slots = Slots::default();
+    let slots = Arc::new(Slots::default());
     let loaded = load_counted(&config, 1, &slots, &|step, share| progress.report(step, share));
     drop(progress);
     let loaded = match loaded {
@@ -84,54 +89,52 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     }
     watch(&mut watcher, &config, &loaded.files);
     let files = loaded.files.clone();
-    let (store, contents) = open_store(&config.state);
+    let (store, contents) = store::open(&config.state);
     let beginning = Beginning { store, contents, loaded, clocks: clock::machine(), not_ready: None };
     let (state, current, keeper) = keeper::start(beginning).context("cannot start to keep the state")?;
     let stats = AllStats::default();
     let running = bound.start(worker_maker(&current, &stats)).context("cannot start to serve")?;
     info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
     let listeners = running.counters().clone();
-    let mut server =
-        Server { config, loads: 1, state: state.clone(), watcher, files, slots, stats, listeners };
+    let observed = Observed::new(stats.clone(), slots.clone(), listeners.clone());
+    let hooks = observed.hooks(&state, &events, set_log_level);
+    let api = Api { config: config.api.clone(), node: node_name(&config), state: state.clone(), hooks };
+    let api = api::start(api).context("cannot serve the control plane")?;
+    log_api(&api);
+    let mut server = Server {
+        config,
+        loads: 1,
+        state: state.clone(),
+        watcher,
+        files,
+        slots,
+        stats,
+        listeners,
+        observed,
+        api,
+    };
     server.wait(&wake);
     running.stop();
+    server.log_counters("stopped");
+    server.api.stop();
     state.stop();
     // A panic would have been reported where it happened.
     let _ = keeper.join();
-    server.log_counters("stopped");
     Ok(())
 }
 
-/// Opens the store. One that cannot be used is told, and its newest readable copy is served instead; an empty
-/// one never begins by itself (DESIGN, decision 12).
-fn open_store(config: &StateConfig) -> (Kept, Contents) {
-    let damaged = |why: String| {
-        error!("{why}");
-        let copy = read_backup(&config.file);
-        let (contents, copy_made_at) = match copy {
-            Ok((contents, made_at)) => {
-                let revision = contents.model.revision;
-                warn!(
-                    "serving the copy of {made_at:.0} instead (revision {revision}), until `rhumb state accept`"
-                );
-                (contents, Some(made_at))
-            }
-            Err(error) => {
-                warn!("there is no copy to serve instead, so no drain or split is in force: {error}");
-                (Contents::default(), None)
-            }
-        };
-        let file = config.file.clone();
-        let replace = Box::new(move || Embedded::replace_damaged(&file).map(|store| Box::new(store) as _));
-        (Kept::Damaged { why, copy_made_at, replace, accept_after: config.accept_backup_after }, contents)
-    };
-    let mut store = match Embedded::open(&config.file) {
-        Ok(store) => store,
-        Err(error) => return damaged(error.to_string()),
-    };
-    match store.read() {
-        Ok(contents) => (Kept::Store(Box::new(store)), contents),
-        Err(error) => damaged(error.to_string()),
+/// What the node calls itself: what the configuration says, else the host's name.
+fn node_name(config: &Config) -> String {
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string();
+    if config.identity.id.is_empty() { host() } else { config.identity.id.clone() }
+}
+
+fn log_api(api: &api::Running) {
+    let addresses = api.addresses().iter().map(|address| address.to_string());
+    let socket = api.socket().map(|socket| socket.display().to_string());
+    let places: Vec<String> = addresses.chain(socket).collect();
+    if !places.is_empty() {
+        info!("serving the control plane on {}", places.join(", "));
     }
 }
 
@@ -156,9 +159,11 @@ struct Server {
     /// What the state being served was read from.
     files: Vec<PathBuf>,
     /// What the counters of answers stand for, through every reload.
-    slots: Slots,
+    slots: Arc<Slots>,
     stats: AllStats,
     listeners: Counters,
+    observed: Observed,
+    api: api::Running,
 }
 
 impl Server {
@@ -167,11 +172,10 @@ impl Server {
         let mut reload_at: Option<Instant> = None;
         let mut changed_at: Option<Instant> = None;
         let mut counters_at = (!every.is_zero()).then(|| Instant::now() + every);
+        let mut look_at = Instant::now();
         loop {
-            let due = reload_at.into_iter().chain(counters_at).min();
-            let wait =
-                due.map_or(Duration::from_secs(60), |due| due.saturating_duration_since(Instant::now()));
-            let event = wake.recv_timeout(wait);
+            let due = reload_at.into_iter().chain(counters_at).fold(look_at, Instant::min);
+            let event = wake.recv_timeout(due.saturating_duration_since(Instant::now()));
             let now = Instant::now();
             match event {
                 Ok(Event::FilesChanged) => {
@@ -179,13 +183,23 @@ impl Server {
                     reload_at = Some((now + FILES_REST).min(first + FILES_REST_MOST));
                 }
                 Ok(Event::Signal(SIGHUP)) => reload_at = Some(now),
+                Ok(Event::Reload(reply)) => {
+                    (reload_at, changed_at) = (None, None);
+                    // Who asked may have gone.
+                    let _ = reply.send(self.reload());
+                }
                 Ok(Event::Signal(SIGUSR1)) => self.log_counters("asked for counters"),
                 Ok(Event::Signal(_)) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if reload_at.is_some_and(|at| at <= now) {
                 (reload_at, changed_at) = (None, None);
-                self.reload();
+                // What is wrong with it is logged and kept for whoever asks.
+                let _ = self.reload();
+            }
+            if look_at <= now {
+                look_at = now + control::LOOK_EVERY;
+                self.observed.look(now);
             }
             if counters_at.is_some_and(|at| at <= now) {
                 counters_at = Some(now + every);
@@ -195,7 +209,7 @@ impl Server {
     }
 
     /// Compiles the files aside and swaps; what does not compile changes nothing.
-    fn reload(&mut self) {
+    fn reload(&mut self) -> Result<(), Vec<Problem>> {
         // A file that trips over a mistake of ours must not end what is being served.
         let guarded = |read: &mut dyn FnMut() -> Result<Loaded, Vec<Problem>>| {
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
@@ -210,9 +224,11 @@ impl Server {
         };
         match (loaded, config) {
             (Ok(loaded), Ok(config)) => {
-                for (part, changed) in
-                    [("listen", config.listen != self.config.listen), ("log", config.log != self.config.log)]
-                {
+                for (part, changed) in [
+                    ("listen", config.listen != self.config.listen),
+                    ("log", config.log != self.config.log),
+                    ("api", config.api != self.config.api),
+                ] {
                     if changed {
                         warn!("what is under [{part}] has changed; it takes a restart");
                     }
@@ -222,7 +238,9 @@ impl Server {
                 self.files = loaded.files.clone();
                 self.state.load(loaded);
                 self.config = config;
+                self.api.reload_tls();
                 watch(&mut self.watcher, &self.config, &self.files);
+                Ok(())
             }
             (loaded, config) => {
                 let mut problems = loaded.err().unwrap_or_default();
@@ -230,10 +248,11 @@ impl Server {
                 for problem in &problems {
                     error!("{problem}");
                 }
-                self.state.rejected(problems);
+                self.state.rejected(problems.clone());
                 error!(load = self.loads, "the change is not served; the old state keeps serving");
                 // What mends it may come to the old places or to the new ones.
                 watch(&mut self.watcher, config.as_ref().unwrap_or(&self.config), &self.files);
+                Err(problems)
             }
         }
     }
@@ -262,6 +281,11 @@ impl Answer for Worker {
     #[inline]
     fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
         Worker::answer(self, query, peer, out)
+    }
+
+    #[inline]
+    fn look_ahead<'q>(&mut self, queries: impl Iterator<Item = &'q [u8]>) {
+        Worker::look_ahead(self, queries);
     }
 }
 
@@ -301,16 +325,4 @@ fn watch_signals(events: Sender<Event>) -> anyhow::Result<()> {
     };
     std::thread::Builder::new().name("signals".into()).spawn(take).context("cannot start a thread")?;
     Ok(())
-}
-
-fn start_log(log: &Log) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&log.level)?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if log.json {
-        subscriber.json().flatten_event(true).try_init()
-    } else {
-        let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        subscriber.with_ansi(colours).with_target(false).try_init()
-    };
-    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }

@@ -1,0 +1,113 @@
+//! `rhumb diff`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use super::progress::Progress;
+use super::{print_problems, read_config, verdict};
+use crate::state::chains::{Chains, read_chains};
+use crate::state::edits::{Edit, edits};
+
+use crate::state::impact::{
+    Impact, RecordImpact, address_space_v6, capacities, compare, compare_space, percent, thousands,
+};
+use crate::state::{Loaded, load};
+
+/// IPv4 networks that stand for all where chance has a say: one is two thousandths of a percent.
+const ESTIMATED_FROM_V4: usize = 65_536;
+/// IPv6 networks that stand for all.
+const ESTIMATED_FROM_V6: usize = 8_192;
+/// Countries that are named; the rest is counted.
+const COUNTRIES_TOLD: usize = 12;
+
+/// What to compare.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The configuration as it was: a file, or a folder with a rhumb.toml.
+    old: PathBuf,
+    /// The configuration as it is to be.
+    new: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything that is told.
+#[derive(Serialize)]
+struct Told {
+    written: Vec<Edit>,
+    ipv4: Impact,
+    ipv6: Impact,
+}
+
+/// Compares two configurations.
+pub fn run(args: &Args) -> ExitCode {
+    verdict(tell(args))
+}
+
+/// Says whether they are the same.
+fn tell(args: &Args) -> anyhow::Result<bool> {
+    let (old, old_chains) = read(&args.old)?;
+    let (new, new_chains) = read(&args.new)?;
+    let networks = address_space_v6(&new.world, ESTIMATED_FROM_V6);
+    let capacities = capacities(&new.base);
+    let told = Told {
+        written: edits(&old_chains, &new_chains),
+        ipv4: compare_space(&old.snapshot, &new.snapshot, &new.world, ESTIMATED_FROM_V4)
+            .with_capacities(&capacities),
+        ipv6: compare(&old.snapshot, &new.snapshot, &networks).with_capacities(&capacities),
+    };
+    let is_same = told.written.is_empty() && told.ipv4.is_nothing() && told.ipv6.is_nothing();
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&told).context("cannot write JSON")?);
+        return Ok(is_same);
+    }
+    told.written.iter().for_each(|edit| println!("{edit}"));
+    for (impact, clients) in [(&told.ipv4, "IPv4 addresses"), (&told.ipv6, "IPv6 networks")] {
+        impact.records.iter().for_each(|record| print_record(record, clients));
+    }
+    Ok(is_same)
+}
+
+fn read(path: &Path) -> anyhow::Result<(Loaded, Chains)> {
+    let file = if path.is_dir() { path.join("rhumb.toml") } else { path.to_path_buf() };
+    let config = read_config(&file)?;
+    let progress = Progress::new();
+    let loaded = load(&config, 0, &|step, share| progress.report(step, share));
+    drop(progress);
+    match loaded {
+        // What is wrong with the chains has stopped the load, so that here nothing is.
+        Ok(loaded) => Ok((loaded, read_chains(&config.filter_chains, &mut Vec::new()).0)),
+        Err(problems) => {
+            print_problems(&problems);
+            bail!("{} does not compile, so nothing can be compared", file.display())
+        }
+    }
+}
+
+fn print_record(record: &RecordImpact, clients: &str) {
+    let words = record.words();
+    if words.is_empty() {
+        return;
+    }
+    let basis = match record.estimated_from {
+        None => format!("all {clients} that geo data places"),
+        Some(count) => format!("estimated from {} {clients}", thousands(count as u64)),
+    };
+    println!("\n{} ({basis})", record.called());
+    words.iter().for_each(|sentence| println!("  {sentence}"));
+    let countries = record.countries.iter().take(COUNTRIES_TOLD).map(|country| {
+        let name = country.country.as_deref().unwrap_or("unknown");
+        format!("{name} {}", percent(country.moved))
+    });
+    let mut countries: Vec<String> = countries.collect();
+    if let rest @ 1.. = record.countries.len().saturating_sub(COUNTRIES_TOLD) {
+        countries.push(format!("and {rest} more"));
+    }
+    if !countries.is_empty() {
+        println!("  by country: {}", countries.join(", "));
+    }
+}

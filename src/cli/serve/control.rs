@@ -1,0 +1,232 @@
+//! What the control plane shows of a serving process: counters, shares, whom a change moves.
+//!
+//! ```text
+//! workers -> counters, samples -> Observed -> metrics, shares, impact, wanted
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use super::Event;
+use super::log::SetLevel;
+use crate::api::Hooks;
+use crate::api::bodies::ShareBody;
+use crate::api::metrics::{Gauges, Requests, Sources, render};
+use crate::engine::sample::{Sampled, Samples};
+use crate::engine::shares::Slots;
+use crate::engine::steering::{Family, Scratch};
+use crate::engine::{AllStats, Snapshot};
+use crate::files::Problem;
+use crate::geo::World;
+use crate::listeners::Counters;
+use crate::state::impact::{self, Client, Served};
+use crate::state::keeper::State;
+use crate::state::live::{Touched, refresh};
+use crate::state::model::{Model, Time};
+use crate::state::traffic::{Traffic, Window};
+use crate::state::view::{StoreState, View};
+
+/// How often the counters are looked at.
+pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Clients whose fate tells that of all: of the last hour's, or of the address space while nobody has asked.
+const CLIENTS: usize = 4096;
+
+/// What is counted and sampled, shared with the control plane.
+#[derive(Clone)]
+pub struct Observed {
+    stats: AllStats,
+    slots: Arc<Slots>,
+    listeners: Counters,
+    traffic: Arc<Mutex<Traffic>>,
+    samples: Arc<Mutex<Samples>>,
+}
+
+impl Observed {
+    /// Of these workers and listeners.
+    pub fn new(stats: AllStats, slots: Arc<Slots>, listeners: Counters) -> Observed {
+        let traffic = Arc::new(Mutex::new(Traffic::new(slots.clone())));
+        let samples = Arc::new(Mutex::new(Samples::new(fastrand::u64(..))));
+        Observed { stats, slots, listeners, traffic, samples }
+    }
+
+    /// Looks at the counters.
+    pub fn look(&self, now: Instant) {
+        lock(&self.traffic).tick(now, &self.stats);
+        lock(&self.samples).collect(now, &self.stats.workers());
+    }
+
+    /// What the control plane shows.
+    pub fn hooks(&self, state: &State, events: &Sender<Event>, set_log_level: SetLevel) -> Hooks {
+        let requests = Requests::default();
+        let (shares, wanted, whom) = (self.clone(), self.clone(), self.clone());
+        let events = events.clone();
+        Hooks {
+            metrics: self.metrics(state.clone(), requests.clone()),
+            shares: Box::new(move || shares.shares()),
+            wanted: Box::new(move |view, pool, pop, stack| wanted.wanted(view, pool, pop, stack)),
+            impact: Box::new(move |view, model| whom.impact(view, model)),
+            reload: Box::new(move || reload(&events)),
+            set_log_level,
+            served: Box::new(move |method, route, status| requests.count(method, route, status)),
+            clock: Box::new(Time::now),
+        }
+    }
+
+    fn metrics(&self, state: State, requests: Requests) -> Box<dyn Fn() -> String + Send + Sync> {
+        let observed = self.clone();
+        Box::new(move || {
+            let view = state.view();
+            render(&Sources {
+                stats: observed.stats.clone(),
+                slots: observed.slots.clone(),
+                listeners: observed.listeners.clone(),
+                gauges: gauges(&view),
+                timings: view.timings.clone(),
+                requests: requests.clone(),
+            })
+        })
+    }
+
+    fn shares(&self) -> Vec<ShareBody> {
+        let traffic = lock(&self.traffic);
+        let minute = traffic.share(Window::Minute);
+        let minute: HashMap<&str, _> = minute.iter().map(|share| (share.answer.as_str(), share)).collect();
+        let ten = traffic.share(Window::TenMinutes);
+        let body = ten.into_iter().map(|share| {
+            let last = minute.get(share.answer.as_str());
+            ShareBody {
+                with_ecs_1m: last.map_or(0, |last| last.with_ecs),
+                without_ecs_1m: last.map_or(0, |last| last.without_ecs),
+                with_ecs_10m: share.with_ecs,
+                without_ecs_10m: share.without_ecs,
+                percent_10m: Some(share.share * 100.0),
+                answer: share.answer,
+                pool: share.pool,
+                pop: share.pop,
+                stack: share.stack,
+            }
+        });
+        body.collect()
+    }
+
+    /// Whom a change moves: of the clients of the last hour, else of the address space.
+    fn impact(&self, view: &View, model: &Model) -> Option<serde_json::Value> {
+        let before = &view.snapshot;
+        // A drain that begins later is shown as it will be.
+        let begins = model.drains.values().map(|drain| drain.starts_at).filter(|at| *at > view.now).max();
+        let mut live = before.live.clone();
+        let at = begins.unwrap_or(view.now);
+        refresh(&mut live, &Touched::All, &before.steerings, &view.base, model, &view.values, at);
+        let after = Snapshot {
+            revision: model.revision,
+            zones: before.zones.clone(),
+            records: before.records.clone(),
+            steerings: before.steerings.clone(),
+            live,
+            identity: before.identity.clone(),
+        };
+        let hour = self.hour();
+        let (clients, by) = match hour.is_empty() {
+            true => (impact::address_space(&view.world, CLIENTS), "the address space: nobody has asked yet"),
+            false => (clients_of(&hour, before, &view.world), "the networks that asked in the last hour"),
+        };
+        let said = impact::compare(before, &after, &clients).with_capacities(&impact::capacities(&view.base));
+        let words = said.words();
+        let mut json = serde_json::to_value(said).ok()?;
+        let fields = json.as_object_mut()?;
+        fields.insert("by".into(), by.into());
+        fields.insert("words".into(), words.into());
+        Some(json)
+    }
+
+    /// Percent of a PoP's clients that should get a stack, by the networks that asked in the last hour.
+    fn wanted(&self, view: &View, pool: &str, pop: &str, stack: &str) -> Option<f64> {
+        let snapshot = &view.snapshot;
+        let numbers = numbers(snapshot);
+        let (mut all, mut on_stack) = (0.0, 0.0);
+        let mut scratch = Scratch::default();
+        for sampled in self.hour() {
+            let Some(&record) = numbers.get(&sampled.record) else { continue };
+            let served = Served::new(snapshot, record);
+            let family = if sampled.network.is_ipv4() { Family::A } else { Family::Aaaa };
+            let source = if sampled.network.is_ipv4() { 24 } else { 56 };
+            served.walk(family, (sampled.network, source), None, fastrand::u64(..), &mut scratch);
+            for &pick in scratch.picks.as_slice() {
+                let answer = &served.steering.answers[usize::from(pick)];
+                if answer.pool.as_deref() == Some(pool) && answer.pop.as_deref() == Some(pop) {
+                    all += sampled.weight;
+                    if answer.stack.as_deref() == Some(stack) {
+                        on_stack += sampled.weight;
+                    }
+                }
+            }
+        }
+        (all > 0.0).then(|| on_stack / all * 100.0)
+    }
+
+    fn hour(&self) -> Vec<Sampled> {
+        lock(&self.samples).hour(&self.slots)
+    }
+}
+
+/// A panic while somebody had it leaves plain numbers behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has the files loaded anew by the thread that does it, and waits for what comes of it.
+fn reload(events: &Sender<Event>) -> Result<(), Vec<Problem>> {
+    let (reply, answer) = channel();
+    // Without an answer the process is stopping.
+    let sent = events.send(Event::Reload(reply));
+    sent.ok().and_then(|()| answer.recv().ok()).unwrap_or(Ok(()))
+}
+
+/// Which record has which number.
+fn numbers(snapshot: &Snapshot) -> BTreeMap<crate::wire::Name, usize> {
+    snapshot.records.iter().enumerate().map(|(number, record)| (record.name.clone(), number)).collect()
+}
+
+fn clients_of(hour: &[Sampled], snapshot: &Snapshot, world: &World) -> Vec<Client> {
+    let numbers = numbers(snapshot);
+    let of = |sampled: &Sampled| {
+        let record = *numbers.get(&sampled.record)? as u32;
+        let source = if matches!(sampled.network, IpAddr::V4(_)) { 24 } else { 56 };
+        let client = Client::of_query(world, sampled.network, source, record);
+        Some(Client { weight: sampled.weight, ..client })
+    };
+    let mut clients: Vec<Client> = hour.iter().filter_map(of).collect();
+    // Those that ask most tell most.
+    clients.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+    clients.truncate(CLIENTS);
+    clients
+}
+
+fn gauges(view: &View) -> Gauges {
+    let stale: std::collections::BTreeSet<&str> =
+        view.values.fed().filter(|(_, _, value)| value.is_stale(view.now)).map(|(feed, _, _)| feed).collect();
+    let flag = |raised: bool| u64::from(raised);
+    Gauges {
+        revision: view.model.revision,
+        published: view.timings.publish.last().map(|last| UNIX_EPOCH + since_1970(last.at)),
+        drains: view.model.drains.values().filter(|drain| drain.percent_at(view.now) > 0).count() as u64,
+        splits: view.model.splits.len() as u64,
+        feeds: view.base.feeds.len() as u64,
+        stale_feeds: stale.len() as u64,
+        not_durable: view.volatile.len() as u64,
+        alarms: vec![
+            ("store", flag(view.store.state != StoreState::Ok)),
+            ("clock", flag(view.clock_alarm.is_some())),
+            ("files", flag(view.rejected.is_some())),
+            ("stale_feeds", stale.len() as u64),
+        ],
+    }
+}
+
+fn since_1970(time: Time) -> Duration {
+    Duration::try_from(time.duration_since(Time::UNIX_EPOCH)).unwrap_or_default()
+}

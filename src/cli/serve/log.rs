@@ -1,0 +1,29 @@
+//! The log, with a level that can be changed while it runs.
+
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+use crate::config::Log;
+
+/// Sets the level of the log.
+pub type SetLevel = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// Starts the log as the configuration has it.
+pub fn start(log: &Log) -> anyhow::Result<SetLevel> {
+    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&log.level)?);
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = if log.json {
+        Box::new(lines.json().flatten_event(true).with_filter(filter))
+    } else {
+        let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        Box::new(lines.with_ansi(colours).with_target(false).with_filter(filter))
+    };
+    let started = tracing_subscriber::registry().with(lines).try_init();
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
+    Ok(Box::new(move |level| {
+        let advice = |error| format!("{error}; write error, warn, info, debug or trace");
+        let filter = EnvFilter::try_new(level).map_err(|error| advice(error.to_string()))?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    }))
+}

@@ -1,0 +1,43 @@
+//! Opens the store, or what is left of it.
+
+use tracing::{error, warn};
+
+use crate::config::StateConfig;
+use crate::state::keeper::Kept;
+use crate::state::store::backup::read_backup;
+use crate::state::store::embedded::Embedded;
+use crate::state::store::{Contents, Store};
+
+/// Opens the store. One that cannot be used is told, and its newest readable copy is served instead; an empty
+/// one never begins by itself (DESIGN, decision 12).
+pub fn open(config: &StateConfig) -> (Kept, Contents) {
+    let opened = Embedded::open(&config.file).map_err(|error| error.to_string());
+    let read = opened.and_then(|mut store| match store.read() {
+        Ok(contents) => Ok((store, contents)),
+        Err(error) => Err(error.to_string()),
+    });
+    match read {
+        Ok((store, contents)) => (Kept::Store(Box::new(store)), contents),
+        Err(why) => damaged(config, why),
+    }
+}
+
+fn damaged(config: &StateConfig, why: String) -> (Kept, Contents) {
+    error!("{why}");
+    let (contents, copy_made_at) = match read_backup(&config.file) {
+        Ok((contents, made_at)) => {
+            let revision = contents.model.revision;
+            warn!(
+                "serving the copy of {made_at:.0} instead (revision {revision}), until `rhumb state accept`"
+            );
+            (contents, Some(made_at))
+        }
+        Err(error) => {
+            warn!("there is no copy to serve instead, so no drain or split is in force: {error}");
+            (Contents::default(), None)
+        }
+    };
+    let file = config.file.clone();
+    let replace = Box::new(move || Embedded::replace_damaged(&file).map(|store| Box::new(store) as _));
+    (Kept::Damaged { why, copy_made_at, replace, accept_after: config.accept_backup_after }, contents)
+}
