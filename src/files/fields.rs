@@ -383,13 +383,15 @@ impl<'s> Fields<'s> {
     }
 }
 
-/// Reads a span of time as an operator writes it: `30s`, `2m`, `1h 30m`.
+/// Reads a span of time as an operator writes it: `30s`, `2m`, `1h 30m`, `90d`.
 ///
 /// # Errors
 /// What to write instead.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let read: Result<jiff::SignedDuration, _> = text.parse();
-    let duration = read.ok().and_then(|duration| Duration::try_from(duration).ok());
+    let span: Option<jiff::Span> = text.parse().ok();
+    // A day is 24 hours here, whatever summer time does.
+    let duration = span.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
+    let duration = duration.and_then(|duration| Duration::try_from(duration).ok());
     duration.ok_or_else(|| format!("`{text}` is no span of time; write one such as 30s, 2m or 1h 30m"))
 }
 

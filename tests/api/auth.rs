@@ -66,7 +66,9 @@ fn every_route_with_every_role() {
 #[test]
 fn the_manual_has_every_route_with_its_role() {
     let manual = std::fs::read_to_string(project().join("docs/api.md")).unwrap();
-    let rows = manual.lines().filter(|line| line.starts_with("| `GET") || line.starts_with("| `P") || line.starts_with("| `D"));
+    let rows = manual
+        .lines()
+        .filter(|line| line.starts_with("| `GET") || line.starts_with("| `P") || line.starts_with("| `D"));
     let mut written: Vec<String> = rows
         .map(|row| {
             let cells: Vec<&str> = row.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
@@ -84,7 +86,8 @@ fn the_manual_has_every_route_with_its_role() {
             format!("{method} {path} {rule}")
         })
         .collect();
-    (written.sort(), table.sort());
+    written.sort();
+    table.sort();
     assert_eq!(written, table);
 }
 
@@ -110,7 +113,9 @@ fn tokens_are_made_shown_once_and_revoked() {
     get().bearer(&format!("{secret}x")).refused(401, "not known");
     get().header("authorization", &format!("Basic {secret}")).refused(401, "Authorization: Bearer");
     control.local("POST", "/api/v1/tokens").json(&body).refused(409, "revoke it first");
-    let post = |name: &str, role: &str| control.local("POST", "/api/v1/tokens").json(&json!({ "name": name, "role": role }));
+    let post = |name: &str, role: &str| {
+        control.local("POST", "/api/v1/tokens").json(&json!({ "name": name, "role": role }))
+    };
     post("local", "read").refused(422, "kept for rhumb itself");
     post("a b", "read").refused(422, "letters, digits");
     post("x", "root").refused(422, "write read, feed, drain, operate or admin");
@@ -126,7 +131,8 @@ fn tokens_are_made_shown_once_and_revoked() {
 fn a_token_expires() {
     let control = Control::new();
     let body = json!({ "name": "guest", "role": "read", "expires_in": "1h" });
-    let secret = control.local("POST", "/api/v1/tokens").json(&body).ok()["token"].as_str().unwrap().to_string();
+    let secret =
+        control.local("POST", "/api/v1/tokens").json(&body).ok()["token"].as_str().unwrap().to_string();
     control.hands.pass(3599);
     control.remote("GET", "/api/v1/status").bearer(&secret).ok();
     control.hands.pass(1);
@@ -153,7 +159,8 @@ fn a_token_that_changes_too_often_waits() {
     let control = Control::with(Folder::example(), config, Hooks::default());
     let secret = control.token("runaway", "drain", None);
     let post = |percent: u8, dry_run: bool| {
-        let body = json!({ "scope": { "pop": "eu-west-1" }, "reason": "x", "percent": percent, "dry_run": dry_run });
+        let body =
+            json!({ "scope": { "pop": "eu-west-1" }, "reason": "x", "percent": percent, "dry_run": dry_run });
         control.remote("POST", "/api/v1/drains").bearer(&secret).json(&body)
     };
     for percent in 1..=3 {

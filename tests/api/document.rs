@@ -18,7 +18,11 @@ fn the_document_is_the_one_in_git() {
     }
     let kept = fs::read_to_string(&file).unwrap();
     let first = kept.lines().zip(text.lines()).position(|(kept, now)| kept != now);
-    assert!(kept == text, "line {:?} differs: UPDATE=1 cargo test --test api document", first.map(|line| line + 1));
+    assert!(
+        kept == text,
+        "line {:?} differs: UPDATE=1 cargo test --test api document",
+        first.map(|line| line + 1)
+    );
 }
 
 #[test]

@@ -35,8 +35,8 @@ fn at(path: &Path) -> Option<Socket> {
     Some(Socket { path: path.into(), written: true })
 }
 
-/// A state that ends with its test.
-struct Kept(State);
+/// A state that ends with its test, and its folder.
+struct Kept(State, #[expect(dead_code, reason = "it goes when the test does")] Folder);
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -45,7 +45,8 @@ impl Drop for Kept {
 }
 
 fn kept() -> Kept {
-    Kept(keep(&Folder::example(), &new_disk(), &Hands::default()))
+    let folder = Folder::example();
+    Kept(keep(&folder, &new_disk(), &Hands::default()), folder)
 }
 
 fn serve(kept: &Kept, config: ApiConfig) -> Result<Running, StartError> {
@@ -81,7 +82,10 @@ fn the_socket_is_for_its_owner_and_group() {
     let text = get(UnixStream::connect(&path).unwrap(), "/api/v1/tokens").unwrap();
     assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
     refused(&kept, here(), "another process serves it");
-    assert!(get(UnixStream::connect(&path).unwrap(), "/healthz").unwrap().ends_with("ok\n"), "that one goes on");
+    assert!(
+        get(UnixStream::connect(&path).unwrap(), "/healthz").unwrap().ends_with("ok\n"),
+        "that one goes on"
+    );
     running.stop();
     assert!(!path.exists());
     // One that a killed process left over.
@@ -175,7 +179,8 @@ impl Authority {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = config.with_root_certificates(roots);
         let config = match own {
             Some((certificate, key)) => {
@@ -212,7 +217,8 @@ fn tls_follows_its_files() {
     let address = SocketAddr::from(([127, 0, 0, 1], running.addresses()[0].port()));
     assert!(old.get(address, None).unwrap().ends_with("ok\n"));
     assert!(new.get(address, None).is_err(), "it is not theirs yet");
-    assert!(get(TcpStream::connect(address).unwrap(), "/healthz").is_ok_and(|text| !text.contains("ok")), "no plain HTTP");
+    let plain = get(TcpStream::connect(address).unwrap(), "/healthz");
+    assert!(!plain.is_ok_and(|text| text.contains("ok")), "no plain HTTP");
     // What is half there changes nothing.
     folder.write("cert.pem", "-----BEGIN CERTIFICATE-----\n");
     running.reload_tls();

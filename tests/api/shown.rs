@@ -19,7 +19,10 @@ fn fed() -> Folder {
     let chains = folder.read("filter-chains/wss.toml");
     let meta = "[pool.wss]\nmeta = { connections = { feed = \"sockets\" }, high_watermark = 10000, low_watermark = 8000 }";
     let chains = chains.replace("[pool.wss]\n", &format!("{meta}\n"));
-    folder.write("filter-chains/wss.toml", chains + "\n[feed.sockets]\nmax_age = \"30s\"\nstale = \"neutral\"\n");
+    folder.write(
+        "filter-chains/wss.toml",
+        chains + "\n[feed.sockets]\nmax_age = \"30s\"\nstale = \"neutral\"\n",
+    );
     folder
 }
 
@@ -32,7 +35,10 @@ fn drain(control: &Control, pop: &str) -> Value {
 fn the_node_says_how_it_is() {
     let control = Control::new();
     let status = control.local("GET", "/api/v1/status").ok();
-    assert_eq!((&status["node"], &status["ready"], &status["revision"]), (&json!("test"), &json!(true), &json!(0)));
+    assert_eq!(
+        (&status["node"], &status["ready"], &status["revision"]),
+        (&json!("test"), &json!(true), &json!(0))
+    );
     assert_eq!((&status["alarms"], &status["store"]["state"]), (&json!([]), &json!("ok")));
     assert_eq!((&status["counts"]["pops"], &status["counts"]["steered_records"]), (&json!(13), &json!(3)));
     assert!(status["geo"].to_string().contains("sample.mmdb"), "{status}");
@@ -84,7 +90,10 @@ fn pops_pools_and_records_as_they_are_now() {
     };
     let control = Control::with(Folder::example(), config(), hooks);
     let pop = || control.local("GET", "/api/v1/pops/eu-west-1").ok()["pools"][0].clone();
-    assert_eq!((&pop()["state"], &pop()["share_10m"], &pop()["share_1m"]), (&json!("serving"), &json!(75.0), &Value::Null));
+    assert_eq!(
+        (&pop()["state"], &pop()["share_10m"], &pop()["share_1m"]),
+        (&json!("serving"), &json!(75.0), &Value::Null)
+    );
     assert_eq!(pop()["weights"], json!({ "envoy": 0.0, "haproxy": 100.0 }));
     let body = json!({ "scope": { "pop": "eu-west-1" }, "reason": "x", "percent": 30 });
     control.local("POST", "/api/v1/drains").json(&body).ok();
@@ -97,7 +106,11 @@ fn pops_pools_and_records_as_they_are_now() {
     assert_eq!(weightless["pools"][0]["state"], "weightless");
     let pool = control.local("GET", "/api/v1/pools/wss").ok();
     assert_eq!((&pool["max_drained_percent"], pool["answers"].as_array().unwrap().len()), (&json!(50.0), 26));
-    assert!((pool["drained_percent"].as_f64().unwrap() - 200.0 / 13.0).abs() < 1e-9, "{}", pool["drained_percent"]);
+    assert!(
+        (pool["drained_percent"].as_f64().unwrap() - 200.0 / 13.0).abs() < 1e-9,
+        "{}",
+        pool["drained_percent"]
+    );
     let record = control.local("GET", "/api/v1/records/WSS-Primary.example.com.").ok();
     assert_eq!((&record["pool"], &record["rung"], &record["ttl"]), (&json!("wss"), &json!("up"), &json!(10)));
     assert_eq!(record["filters"][3]["config"], json!({ "N": 1 }));
@@ -112,7 +125,10 @@ fn pops_pools_and_records_as_they_are_now() {
     assert_eq!(of("wss/eu-west-2/envoy")["why"], "it has no weight in its split");
     control.local("GET", "/api/v1/records/x.example").refused(404, "wss-backup.example.com");
     let listed = control.local("GET", "/api/v1/records?limit=2").ok();
-    assert_eq!((&listed["items"][0]["record"], &listed["next"]), (&json!("wss-backup.example.com"), &json!("wss-primary.example.com")));
+    assert_eq!(
+        (&listed["items"][0]["record"], &listed["next"]),
+        (&json!("wss-backup.example.com"), &json!("wss-primary.example.com"))
+    );
     let plan = json!({ "pool": "wss", "from": "haproxy", "to": "envoy", "pops": ["eu-west-2"] });
     control.local("POST", "/api/v1/migrations").json(&plan).ok();
     let moved = control.local("GET", "/api/v1/migrations/wss-1").ok()["pops"][0].clone();
@@ -128,21 +144,28 @@ fn feeds_give_values_to_the_answers_that_name_them() {
         let path = format!("/api/v1/feeds/{feed}");
         control.remote("POST", &path).bearer(&token).json(&json!({ "values": values }))
     };
-    let made = |seconds: i64| {
-        (control.hands.now() + jiff::SignedDuration::from_secs(seconds)).to_string()
-    };
+    let made = |seconds: i64| (control.hands.now() + jiff::SignedDuration::from_secs(seconds)).to_string();
     let dublin = json!({ "pop": "eu-west-1", "stack": "haproxy" });
     // One call for many, at its own time.
-    let fed = give("sockets", json!([
-        { "scope": { "pool": "wss" }, "meta": { "connections": 10 } },
-        { "scope": dublin, "meta": { "connections": 12000 }, "made_at": made(0) },
-    ]));
+    let fed = give(
+        "sockets",
+        json!([
+            { "scope": { "pool": "wss" }, "meta": { "connections": 10 } },
+            { "scope": dublin, "meta": { "connections": 12000 }, "made_at": made(0) },
+        ]),
+    );
     assert_eq!(fed.ok(), json!({ "taken": 27, "refused": [] }));
     let values = || {
         let record = control.local("GET", "/api/v1/records/wss-primary.example.com").ok();
         let answers = record["answers"].as_array().unwrap().clone();
         let dublin = answers.into_iter().find(|answer| answer["answer"] == "wss/eu-west-1/haproxy").unwrap();
-        dublin["values"].as_array().unwrap().iter().find(|value| value["key"] == "connections").unwrap().clone()
+        dublin["values"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|value| value["key"] == "connections")
+            .unwrap()
+            .clone()
     };
     assert_eq!((&values()["value"], &values()["source"]), (&json!(12000.0), &json!("feed sockets")));
     // It is served: Dublin is full.
@@ -154,19 +177,28 @@ fn feeds_give_values_to_the_answers_that_name_them() {
         .refused(409, "older than the value that is held");
     give("sockets", json!([{ "scope": dublin, "meta": { "connections": 1 }, "made_at": made(60) }]))
         .refused(409, "made in the future");
-    let some = give("sockets", json!([
-        { "scope": dublin, "meta": { "connections": 1 }, "made_at": made(-5) },
-        { "scope": dublin, "meta": { "connections": 2 } },
-    ]));
-    assert_eq!(some.ok(), json!({ "taken": 1, "refused": ["wss/eu-west-1/haproxy: older than the value that is held"] }));
+    let some = give(
+        "sockets",
+        json!([
+            { "scope": dublin, "meta": { "connections": 1 }, "made_at": made(-5) },
+            { "scope": dublin, "meta": { "connections": 2 } },
+        ]),
+    );
+    assert_eq!(
+        some.ok(),
+        json!({ "taken": 1, "refused": ["wss/eu-west-1/haproxy: older than the value that is held"] })
+    );
     // What names nothing.
-    give("socket", json!([{ "scope": dublin, "meta": { "connections": 1 } }])).refused(404, "{ feed = \"socket\" }");
-    give("sockets", json!([{ "scope": { "pop": "moon" }, "meta": { "connections": 1 } }])).refused(404, "no answer is in");
+    give("socket", json!([{ "scope": dublin, "meta": { "connections": 1 } }]))
+        .refused(404, "{ feed = \"socket\" }");
+    give("sockets", json!([{ "scope": { "pop": "moon" }, "meta": { "connections": 1 } }]))
+        .refused(404, "no answer is in");
     let wrong = give("sockets", json!([{ "scope": dublin, "meta": { "up": true } }]));
     assert_eq!(wrong.refused(422, "does not take up from the feed sockets")["field"], "values[0]");
     give("sockets", json!([{ "scope": dublin, "meta": {} }])).refused(422, "at least one value");
     give("sockets", json!([{ "scope": dublin, "meta": { "connections": -1 } }])).refused(422, "at least 0");
-    give("sockets", json!([{ "scope": dublin, "meta": { "connections": 1 }, "stale": "old" }])).refused(422, "neutral");
+    give("sockets", json!([{ "scope": dublin, "meta": { "connections": 1 }, "stale": "old" }]))
+        .refused(422, "neutral");
     give("sockets", json!([])).refused(422, "send 1 to");
     // Silence.
     control.pass(40);
@@ -191,7 +223,10 @@ fn the_audit_log_is_filtered_and_paged() {
     let get = |query: &str| control.local("GET", &format!("/api/v1/audit{query}")).ok();
     let page = get("?who=edge&limit=2");
     let line = &page["items"][0];
-    assert_eq!((&line["revision"], &line["from"], &line["reason"]), (&json!(4), &json!("127.0.0.1"), &json!("us-east-1 fails")));
+    assert_eq!(
+        (&line["revision"], &line["from"], &line["reason"]),
+        (&json!(4), &json!("127.0.0.1"), &json!("us-east-1 fails"))
+    );
     let rest = get(&format!("?who=edge&limit=2&cursor={}", page["next"].as_str().unwrap()));
     assert_eq!((rest["items"].as_array().unwrap().len(), &rest["items"][0]["revision"]), (1, &json!(2)));
     assert_eq!(get("?action=token%20created")["items"][0]["who"], "local");
@@ -252,13 +287,21 @@ fn events_go_on_from_where_they_were() {
 fn the_process_is_told() {
     let hooks = Hooks {
         reload: Box::new(|| Err(vec![Problem::error("zones/x.zone".as_ref(), 3, "no SOA")])),
-        set_log_level: Box::new(|level| if level == "loud" { Err("write error or warn".into()) } else { Ok(()) }),
+        set_log_level: Box::new(
+            |level| if level == "loud" { Err("write error or warn".into()) } else { Ok(()) },
+        ),
         ..Hooks::default()
     };
     let control = Control::with(Folder::example(), config(), hooks);
     control.local("POST", "/api/v1/reload").refused(422, "zones/x.zone:3: error: no SOA");
-    control.local("PUT", "/api/v1/log-level").json(&json!({ "level": "loud" })).refused(422, "write error or warn");
-    assert_eq!(control.local("PUT", "/api/v1/log-level").json(&json!({ "level": "debug" })).ok()["level"], "debug");
+    control
+        .local("PUT", "/api/v1/log-level")
+        .json(&json!({ "level": "loud" }))
+        .refused(422, "write error or warn");
+    assert_eq!(
+        control.local("PUT", "/api/v1/log-level").json(&json!({ "level": "debug" })).ok()["level"],
+        "debug"
+    );
     assert_eq!(Control::new().local("POST", "/api/v1/reload").ok()["load"], 1);
 }
 

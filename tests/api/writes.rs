@@ -46,13 +46,19 @@ fn a_drain_is_served_at_once_and_a_retry_changes_nothing() {
     let made = control.local("POST", "/api/v1/drains").json(&drain(json!({ "pop": "eu-west-1" }))).send();
     assert_eq!(made.status, 201, "{}", made.text());
     let changed = made.json();
-    assert_eq!((&changed["revision"], &changed["changed"], &changed["ttl_s"]), (&json!(1), &json!(true), &json!(10)));
+    assert_eq!(
+        (&changed["revision"], &changed["changed"], &changed["ttl_s"]),
+        (&json!(1), &json!(true), &json!(10))
+    );
     assert_eq!(made.headers["etag"], "\"1\"");
     assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-2/haproxy");
     // Where it says it is, it is.
     let location = made.headers["location"].to_str().unwrap();
     let shown = control.local("GET", location).ok();
-    assert_eq!((&shown["owner"], &shown["percent_now"], &shown["state"]), (&json!("local"), &json!(100), &json!("active")));
+    assert_eq!(
+        (&shown["owner"], &shown["percent_now"], &shown["state"]),
+        (&json!("local"), &json!(100), &json!("active"))
+    );
     let again = control.local("POST", "/api/v1/drains").json(&drain(json!({ "pop": "eu-west-1" }))).send();
     assert_eq!((again.status.as_u16(), &again.json()["changed"]), (200, &json!(false)));
     assert_eq!(again.json()["revision"], 1);
@@ -68,7 +74,8 @@ fn a_drain_is_served_at_once_and_a_retry_changes_nothing() {
     control.local("GET", location).refused(404, "it may have ended");
     // What was done is told, the newest first.
     let history = control.local("GET", "/api/v1/drains/history").ok();
-    let told = |line: &Value| format!("{} {}", line["who"].as_str().unwrap(), line["action"].as_str().unwrap());
+    let told =
+        |line: &Value| format!("{} {}", line["who"].as_str().unwrap(), line["action"].as_str().unwrap());
     let told: Vec<String> = history["items"].as_array().unwrap().iter().map(told).collect();
     assert_eq!(told, ["probe undrain", "local undrain", "probe drain", "local drain"]);
 }
@@ -77,7 +84,8 @@ fn a_drain_is_served_at_once_and_a_retry_changes_nothing() {
 fn what_is_wrong_with_a_drain_is_named() {
     let control = Control::new();
     let post = |body: Value| control.local("POST", "/api/v1/drains").json(&body);
-    let problem = post(drain(json!({ "pop": "eu-west-9" }))).refused(404, "there is no PoP called eu-west-9; there are af-south-1");
+    let problem = post(drain(json!({ "pop": "eu-west-9" })))
+        .refused(404, "there is no PoP called eu-west-9; there are af-south-1");
     assert_eq!(problem["type"], "docs/api.md#not-found");
     let problem = post(drain(json!({}))).refused(422, "name a pop, a pool or a stack");
     assert_eq!(problem["field"], "scope");
@@ -115,11 +123,20 @@ fn requests_that_cannot_be_read() {
     control.local("GET", "/api/v1/nothing").refused(404, "openapi.json");
     control.local("GET", "/").refused(404, "openapi.json");
     let reply = control.local("DELETE", "/api/v1/status").send();
-    assert_eq!((reply.status.as_u16(), &reply.headers["allow"]), (405, &"GET,HEAD".parse().unwrap()), "{}", reply.text());
+    assert_eq!(
+        (reply.status.as_u16(), &reply.headers["allow"]),
+        (405, &"GET,HEAD".parse().unwrap()),
+        "{}",
+        reply.text()
+    );
     assert_eq!(reply.json()["status"], 405);
     let long = vec![b' '; (1 << 20) + 1];
     post().bytes(long).header("content-type", "application/json").refused(413, "body_bytes_max");
-    control.local("PATCH", "/api/v1/drains/x").header("if-match", "new").json(&json!({})).refused(400, "ETag");
+    control
+        .local("PATCH", "/api/v1/drains/x")
+        .header("if-match", "new")
+        .json(&json!({}))
+        .refused(400, "ETag");
 }
 
 #[test]
@@ -156,7 +173,8 @@ fn drains_start_end_and_come_back_in_steps() {
 #[test]
 fn an_edit_changes_what_it_names() {
     let control = Control::new();
-    let id = control.local("POST", "/api/v1/drains").json(&drain(json!({ "pop": "eu-west-1" }))).ok()["id"].clone();
+    let id = control.local("POST", "/api/v1/drains").json(&drain(json!({ "pop": "eu-west-1" }))).ok()["id"]
+        .clone();
     let path = format!("/api/v1/drains/{}", id.as_str().unwrap());
     let patch = json!({ "percent": 30, "expires_in": "2h" });
     control.local("PATCH", &path).json(&patch).ok();
@@ -170,12 +188,24 @@ fn only_the_owner_or_an_operator_lifts_a_drain() {
     let control = Control::new();
     let (mine, other) = (control.token("mine", "drain", None), control.token("other", "drain", None));
     let operator = control.token("operator", "operate", None);
-    let made = control.remote("POST", "/api/v1/drains").bearer(&mine).json(&drain(json!({ "pop": "eu-west-1" }))).ok();
+    let made = control
+        .remote("POST", "/api/v1/drains")
+        .bearer(&mine)
+        .json(&drain(json!({ "pop": "eu-west-1" })))
+        .ok();
     let path = format!("/api/v1/drains/{}", made["id"].as_str().unwrap());
     control.remote("DELETE", &path).bearer(&other).refused(403, "the drain is mine's");
-    control.remote("PATCH", &path).bearer(&other).json(&json!({ "percent": 1 })).refused(403, "needs the role operate");
+    control
+        .remote("PATCH", &path)
+        .bearer(&other)
+        .json(&json!({ "percent": 1 }))
+        .refused(403, "needs the role operate");
     let lift = json!({ "scope": { "pop": "eu-west-1" }, "all_owners": true });
-    control.remote("POST", "/api/v1/drains/lift").bearer(&other).json(&lift).refused(403, "needs the role operate");
+    control
+        .remote("POST", "/api/v1/drains/lift")
+        .bearer(&other)
+        .json(&lift)
+        .refused(403, "needs the role operate");
     let own = json!({ "scope": { "pop": "eu-west-1" } });
     control.remote("POST", "/api/v1/drains/lift").bearer(&other).json(&own).refused(404, "drained by mine");
     control.remote("POST", "/api/v1/drains/lift").bearer(&operator).json(&lift).ok();
@@ -253,7 +283,11 @@ fn of_two_writers_one_wins() {
     control.local("POST", "/api/v1/drains").header("if-match", "W/\"3\"").json(&body).ok();
     control.local("POST", "/api/v1/drains").header("if-match", "*").json(&body).ok();
     body["expected_revision"] = json!(2);
-    control.local("POST", "/api/v1/drains").header("if-match", "\"3\"").json(&body).refused(422, "If-Match says 3");
+    control
+        .local("POST", "/api/v1/drains")
+        .header("if-match", "\"3\"")
+        .json(&body)
+        .refused(422, "If-Match says 3");
     // Racing for real: many at once with the same revision, and one is first.
     let revision = control.state.view().model.revision;
     let state = control.state.clone();
@@ -264,7 +298,14 @@ fn of_two_writers_one_wins() {
         state.change_blocking(Wish { expected: Some(revision), ..wish })
     };
     let won = std::thread::scope(|scope| {
-        let racers: Vec<_> = (1..=8).map(|percent| scope.spawn({ let race = &race; move || race(percent).is_ok() })).collect();
+        let racers: Vec<_> = (1..=8)
+            .map(|percent| {
+                scope.spawn({
+                    let race = &race;
+                    move || race(percent).is_ok()
+                })
+            })
+            .collect();
         racers.into_iter().map(|racer| racer.join().unwrap()).filter(|won| *won).count()
     });
     assert_eq!(won, 1);
@@ -275,17 +316,28 @@ fn splits_are_set_and_cleared() {
     let control = Control::new();
     let path = "/api/v1/pools/wss/splits/eu-west-1";
     let shown = control.local("GET", path).ok();
-    assert_eq!((&shown["weights"], &shown["owner"]), (&json!({ "envoy": 0.0, "haproxy": 100.0 }), &Value::Null));
+    assert_eq!(
+        (&shown["weights"], &shown["owner"]),
+        (&json!({ "envoy": 0.0, "haproxy": 100.0 }), &Value::Null)
+    );
     let set = control.local("PUT", path).json(&json!({ "weights": { "haproxy": 0, "envoy": 100 } })).ok();
     assert_eq!((&set["action"], &set["ttl_s"]), (&json!("split"), &json!(10)));
     assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-1/envoy");
     let shown = control.local("GET", path).ok();
     assert_eq!((&shown["owner"], &shown["file_weights"]["haproxy"]), (&json!("local"), &json!(100.0)));
-    control.local("PUT", path).json(&json!({ "weights": { "nginx": 1 } })).refused(404, "there are envoy, haproxy");
+    control
+        .local("PUT", path)
+        .json(&json!({ "weights": { "nginx": 1 } }))
+        .refused(404, "there are envoy, haproxy");
     control.local("PUT", path).json(&json!({ "weights": {} })).refused(422, "name each stack's weight");
     control.local("PUT", path).json(&json!({ "weights": { "envoy": -1 } })).refused(422, "write a number");
-    control.local("PUT", "/api/v1/pools/wss/splits/moon").json(&json!({ "weights": { "envoy": 1 } })).refused(404, "moon");
-    control.local("GET", "/api/v1/pools/www/splits").refused(404, "there is no pool called www; there is only wss");
+    control
+        .local("PUT", "/api/v1/pools/wss/splits/moon")
+        .json(&json!({ "weights": { "envoy": 1 } }))
+        .refused(404, "moon");
+    control
+        .local("GET", "/api/v1/pools/www/splits")
+        .refused(404, "there is no pool called www; there is only wss");
     // Everything without weight is a guard's matter.
     let nothing = json!({ "weights": { "haproxy": 0, "envoy": 0 } });
     control.local("PUT", "/api/v1/pools/wss/splits/*").json(&nothing).refused(409, "would be left undrained");
@@ -305,17 +357,25 @@ fn splits_are_set_and_cleared() {
 #[test]
 fn a_migration_and_its_way_back() {
     let control = Control::new();
-    control.local("PUT", "/api/v1/pools/wss/splits/eu-west-2").json(&json!({ "weights": { "haproxy": 60, "envoy": 40 } })).ok();
+    control
+        .local("PUT", "/api/v1/pools/wss/splits/eu-west-2")
+        .json(&json!({ "weights": { "haproxy": 60, "envoy": 40 } }))
+        .ok();
     let plan = json!({
         "pool": "wss", "from": "haproxy", "to": "envoy", "waves": [["eu-west-1"], ["eu-west-2", "eu-central-1"]],
         "steps": [10, 100], "soak": "30m", "guard": "roll_back",
     });
-    let post = |plan: &Value| control.local("POST", "/api/v1/migrations").header("idempotency-key", "monday").json(plan);
+    let post = |plan: &Value| {
+        control.local("POST", "/api/v1/migrations").header("idempotency-key", "monday").json(plan)
+    };
     let mut dry = plan.clone();
     dry["dry_run"] = json!(true);
     assert_eq!(post(&dry).ok()["id"], "wss-1");
     let begun = post(&plan).send();
-    assert_eq!((begun.status.as_u16(), &begun.headers["location"]), (201, &"/api/v1/migrations/wss-1".parse().unwrap()));
+    assert_eq!(
+        (begun.status.as_u16(), &begun.headers["location"]),
+        (201, &"/api/v1/migrations/wss-1".parse().unwrap())
+    );
     let again = post(&plan).send();
     assert_eq!((again.status.as_u16(), &again.json()["changed"]), (200, &json!(false)));
     let mut another = plan.clone();
@@ -333,18 +393,25 @@ fn a_migration_and_its_way_back() {
     assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-1/envoy");
     control.local("POST", "/api/v1/migrations/wss-1/hold").json(&json!({ "reason": "lunch" })).ok();
     let shown = control.local("GET", "/api/v1/migrations/wss-1").ok();
-    assert_eq!((&shown["state"], &shown["why"], &shown["next_at"]), (&json!("held"), &json!("lunch"), &Value::Null));
+    assert_eq!(
+        (&shown["state"], &shown["why"], &shown["next_at"]),
+        (&json!("held"), &json!("lunch"), &Value::Null)
+    );
     control.local("POST", "/api/v1/migrations/wss-1/resume").ok();
     // A split by hand in the middle of it is refused.
     let split = json!({ "weights": { "envoy": 5 } });
-    control.local("PUT", "/api/v1/pools/wss/splits/eu-west-1").json(&split).refused(409, "the migration wss-1 steers");
+    control
+        .local("PUT", "/api/v1/pools/wss/splits/eu-west-1")
+        .json(&split)
+        .refused(409, "the migration wss-1 steers");
     control.local("POST", "/api/v1/migrations/wss-1/rollback").json(&json!({ "reason": "it leaks" })).ok();
     assert_eq!(percents(), [json!(["waiting", 0.0]), json!(["waiting", 40.0]), json!(["waiting", 0.0])]);
     assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-1/haproxy");
     control.local("POST", "/api/v1/migrations/wss-1/advance").refused(409, "has ended");
     let listed = control.local("GET", "/api/v1/migrations?state=rolled_back&pool=wss").ok();
     assert_eq!(listed["items"][0]["why"], "it leaks");
-    let both = json!({ "pool": "wss", "from": "haproxy", "to": "envoy", "pops": ["*"], "waves": [["eu-west-1"]] });
+    let both =
+        json!({ "pool": "wss", "from": "haproxy", "to": "envoy", "pops": ["*"], "waves": [["eu-west-1"]] });
     control.local("POST", "/api/v1/migrations").json(&both).refused(422, "either pops or waves");
     let every = json!({ "pool": "wss", "from": "haproxy", "to": "envoy", "pops": ["*"] });
     control.local("POST", "/api/v1/migrations").json(&every).ok();
@@ -356,7 +423,8 @@ fn what_if() {
     let control = Control::new();
     let with = json!({ "drains": [{ "scope": { "pop": "eu-west-1" } }] });
     assert_eq!(explain(&control, OF_DUBLIN, with)["steered"]["picks"], json!(["wss/eu-west-2/haproxy"]));
-    let with = json!({ "splits": [{ "pool": "wss", "pop": "eu-west-1", "weights": { "haproxy": 0, "envoy": 1 } }] });
+    let with =
+        json!({ "splits": [{ "pool": "wss", "pop": "eu-west-1", "weights": { "haproxy": 0, "envoy": 1 } }] });
     assert_eq!(explain(&control, OF_DUBLIN, with)["steered"]["picks"], json!(["wss/eu-west-1/envoy"]));
     assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-1/haproxy", "nothing was done");
     assert_eq!(pick(&control, OF_LONDON), "wss/eu-west-2/haproxy");
@@ -365,14 +433,18 @@ fn what_if() {
     post(json!({ "name": "wss.example.net", "type": "B" })).refused(422, "no record type");
     post(json!({ "name": "wss.example.net", "client": "here" })).refused(422, "no address");
     post(json!({ "name": "wss.example.net", "resolver": "there" })).refused(422, "write an address");
-    post(json!({ "name": "wss.example.net", "drains": [{ "scope": { "pop": "moon" } }] })).refused(404, "no PoP called moon");
+    post(json!({ "name": "wss.example.net", "drains": [{ "scope": { "pop": "moon" } }] }))
+        .refused(404, "no PoP called moon");
 }
 
 #[test]
 fn steering_goes_back_to_a_revision() {
     let control = Control::new();
     control.local("POST", "/api/v1/drains").json(&drain(json!({ "pop": "eu-west-1" }))).ok();
-    control.local("PUT", "/api/v1/pools/wss/splits/eu-west-2").json(&json!({ "weights": { "envoy": 7 } })).ok();
+    control
+        .local("PUT", "/api/v1/pools/wss/splits/eu-west-2")
+        .json(&json!({ "weights": { "envoy": 7 } }))
+        .ok();
     let mut body = json!({ "to_revision": 1, "reason": "it was wrong", "dry_run": true });
     let dry = control.local("POST", "/api/v1/rollback").json(&body).ok();
     assert_eq!((&dry["changed"], &dry["revision"]), (&json!(true), &json!(2)));
@@ -391,7 +463,10 @@ fn everything_is_exported_and_imported() {
     let control = Control::new();
     control.local("POST", "/api/v1/drains").json(&drain(json!({ "pop": "eu-west-1" }))).ok();
     let export = control.local("GET", "/api/v1/state").ok();
-    control.local("POST", "/api/v1/drains/lift").json(&json!({ "scope": { "pop": "eu-west-1" }, "now": true })).ok();
+    control
+        .local("POST", "/api/v1/drains/lift")
+        .json(&json!({ "scope": { "pop": "eu-west-1" }, "now": true }))
+        .ok();
     let stale = control.local("PUT", "/api/v1/state").header("if-match", "\"1\"").json(&export);
     stale.refused(412, "the newest is 2");
     let imported = control.local("PUT", "/api/v1/state").json(&export).ok();
@@ -421,6 +496,9 @@ fn a_full_disk_refuses_writes_and_takes_volatile_drains() {
     assert!(status["alarms"].to_string().contains("NOT DURABLE"), "{status}");
     assert_eq!(status["ready"], true, "DNS goes on");
     control.disk.set_health(Health::Well);
-    control.local("PUT", "/api/v1/pools/wss/splits/eu-west-2").json(&json!({ "weights": { "envoy": 7 } })).ok();
+    control
+        .local("PUT", "/api/v1/pools/wss/splits/eu-west-2")
+        .json(&json!({ "weights": { "envoy": 7 } }))
+        .ok();
     assert_eq!(control.local("GET", &path).ok()["durable"], true);
 }

@@ -17,6 +17,7 @@ use rhumb::config::{ApiConfig, Config};
 use rhumb::state::clock::{Clocks, Reading};
 use rhumb::state::keeper::{self, Beginning, Kept, State};
 use rhumb::state::model::Time;
+use rhumb::state::store::embedded::Embedded;
 use rhumb::state::store::{Contents, Store};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -24,7 +25,7 @@ use tower::ServiceExt;
 
 use super::Folder;
 use super::disk::Disk;
-use super::entries::{new_disk, open};
+use super::entries::new_disk;
 
 /// When the clock begins.
 const BEGIN: i64 = 1_800_000_000;
@@ -80,7 +81,10 @@ pub fn config() -> ApiConfig {
 
 /// A keeper over a store in memory, of what is in the folder.
 pub fn keep(folder: &Folder, disk: &Disk, hands: &Hands) -> State {
-    let mut store = open(disk).unwrap();
+    let medium = disk.clone();
+    // The path is where the backup goes, and nothing else.
+    let path = folder.path().join("store");
+    let mut store = Embedded::open_with(&path, move |_| Ok(medium.clone())).unwrap();
     let contents: Contents = store.read().unwrap();
     let beginning = Beginning {
         store: Kept::Store(Box::new(store)),
