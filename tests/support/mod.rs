@@ -6,6 +6,7 @@
 pub mod control;
 pub mod disk;
 pub mod entries;
+pub mod fake;
 pub mod process;
 pub mod query;
 pub mod response;
