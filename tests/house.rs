@@ -17,7 +17,7 @@ const ARROWS: [(&str, &str); 11] = [
     ("config", "files geo listeners"),
     ("state", "engine chain geo wire files config"),
     ("api", "state engine wire files config listeners"),
-    ("cli", "state engine geo wire files config listeners"),
+    ("cli", "api state engine geo wire files config listeners"),
     ("main", ""),
 ];
 
