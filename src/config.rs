@@ -12,8 +12,9 @@ use std::time::Duration;
 use crate::files::{At, Document, Fields, Problem};
 use crate::geo::written::{assigned, read_coordinates};
 use crate::geo::{Country, Location, Subdivision, countries};
+pub use crate::listeners::Limit;
 use crate::listeners::{
-    Limit, Listen, ListenerConfig, TCP_CONNECTIONS, TCP_CONNECTIONS_PER_CLIENT, TCP_IDLE_TIMEOUT_MS,
+    Listen, ListenerConfig, TCP_CONNECTIONS, TCP_CONNECTIONS_PER_CLIENT, TCP_IDLE_TIMEOUT_MS,
     TCP_WRITE_TIMEOUT_MS, UDP_BATCH_DATAGRAMS, UDP_RECEIVE_BUFFER_BYTES, UDP_THREADS,
 };
 

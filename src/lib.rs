@@ -2,11 +2,12 @@
 //!
 //! This is the map of the crate. What it does for its users is in `README.md`.
 //!
-//! # Two walks that meet in one value
+//! # Two walks that meet in one value, and one that goes round
 //!
 //! ```text
 //! a packet   listeners -> engine -> wire, geo, chain -> bytes out
-//! a wish     cli, api -> files, config -> state -> publisher -> Snapshot
+//! a wish     cli, api, health -> state: decide -> store -> watch -> publisher -> Snapshot
+//! a probe    state (monitors) -> health -> verdicts, wishes -> state
 //! ```
 //!
 //! They meet in `Arc<ArcSwap<Snapshot>>`: one thread stores it, every worker loads it once per query, so a
@@ -25,6 +26,7 @@
 //! | [`files`] | reading what the operator wrote, so that every mistake is found at once and named where it stands |
 //! | [`config`] | `rhumb.toml` |
 //! | [`state`] | zones and chains from files, and drains, splits and feeds from the store, compiled to a snapshot; publishing; noticing changed files; what a change does to clients |
+//! | [`health`] | monitors: answers are probed, results become verdicts, and our own failure is told from theirs; failing PoPs are taken out and come back |
 //! | [`api`] | the control plane over HTTP: what is wanted goes in, what is so comes out; numbers for Prometheus |
 //! | [`cli`] | the commands, one file each; `cli::serve` composes the rooms, most others ask a server over the [`api`] |
 //!
@@ -36,7 +38,8 @@
 //! ```text
 //! listeners -> engine -> chain -> geo -> files        engine, chain -> wire
 //! config -> files, geo, listeners                     state -> config, files, engine, chain, geo, wire
-//! api -> state, engine, wire, files, config, listeners   cli -> all, to compose
+//! health -> state                                     api -> state, health, engine, wire, files, config, listeners
+//! cli -> all, to compose
 //! ```
 //!
 //! # Who may do what
@@ -47,6 +50,7 @@
 //! | `listeners::udp` | at start | its socket | no, plain threads | at bind |
 //! | `listeners::tcp` | per connection | sockets | yes | per connection |
 //! | `geo` (load), `chain` (compile) | yes | files, `geo` only | no | yes, with problems |
+//! | `health` | yes | sockets, clock, random; its machines none: time comes in | yes, on a thread of its own | no: a failed probe is a verdict |
 //! | `files`, `config`, `state`, `cli` | yes | yes | no | yes, with problems or an error |
 //! | `api` | yes | yes, on threads of its own | yes | yes, with a problem (RFC 9457) per request |
 //!
@@ -89,6 +93,7 @@ pub mod config;
 pub mod engine;
 pub mod files;
 pub mod geo;
+pub mod health;
 pub mod listeners;
 pub mod state;
 pub mod wire;

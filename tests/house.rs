@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rhumb::chain::filters::KINDS;
 
 /// The drawing: a room, and the rooms it uses.
-const ARROWS: [(&str, &str); 11] = [
+const ARROWS: [(&str, &str); 12] = [
     ("wire", ""),
     ("files", ""),
     ("geo", "files"),
@@ -16,8 +16,9 @@ const ARROWS: [(&str, &str); 11] = [
     ("listeners", "engine"),
     ("config", "files geo listeners"),
     ("state", "engine chain geo wire files config"),
-    ("api", "state engine wire files config listeners"),
-    ("cli", "api state engine geo wire files config listeners"),
+    ("api", "state health engine wire files config listeners"),
+    ("health", "state"),
+    ("cli", "api health state engine geo wire files config listeners"),
     ("main", ""),
 ];
 

@@ -18,6 +18,7 @@ use rhumb::files::Problem;
 use rhumb::geo::World;
 use rhumb::listeners::{TCP_CONNECTIONS, TcpTotals, UdpTotals};
 use rhumb::state::chains::Chains;
+use rhumb::state::monitors::{KINDS as KINDS_OF_MONITORS, Kind};
 use rhumb::state::{expectations, load};
 
 const DOCUMENTS: [&str; 8] = [
@@ -175,6 +176,10 @@ fn tables_of_fields() {
     check("Drains of a test", of_tests("drains = { unknown_field = 1 }"));
     check("Values of a test", of_tests("values = { unknown_field = 1 }"));
     check("Expectations", of_tests("expect = { unknown_field = 1 }"));
+    check("Monitors", of_chains("[monitor.x]"));
+    check("TLS", of_chains("[monitor.x.tls]"));
+    check("Flapping", of_chains("[monitor.x.flap]"));
+    check("Our own failure", of_chains("[health]"));
 }
 
 #[test]
@@ -214,6 +219,33 @@ fn defaults() {
     };
     assert!(written("Records").lines().count() >= 6);
     assert_eq!(record(&written("Records")), record(""));
+    // What does nothing for a kind may not be written: each kind takes its own of the defaults.
+    let monitor = |kind: Kind, text: String| {
+        let fields = kind.line().fields;
+        let special: Vec<&str> = KINDS_OF_MONITORS.iter().flat_map(|line| line.fields).copied().collect();
+        let takes = |line: &&str| {
+            let name = line.split(" = ").next().unwrap();
+            fields.contains(&name) || !special.contains(&name)
+        };
+        let fields = text.lines().filter(takes).fold(String::new(), |all, line| all + line + "\n");
+        let needed = if kind == Kind::Dns { "name = 'x.example'\n" } else { "" };
+        let text = format!(
+            "[health]\n{}[monitor.x]\nkind = '{}'\nport = 99\ntarget = {{ pool = 'x' }}\n{needed}{fields}",
+            if text.is_empty() { String::new() } else { written("Our own failure") },
+            kind.line().name
+        );
+        let (mut chains, mut problems) = (Chains::default(), Vec::new());
+        chains.read_file(file, &text, &mut problems);
+        assert_eq!(problems, []);
+        (chains.monitors.remove("x").unwrap().check, chains.health.unwrap().1)
+    };
+    let tables = ["TLS", "Flapping"].map(|table| format!("[monitor.x.{table}]\n{}", written(table)));
+    let inside = tables.join("").replace("TLS", "tls").replace("Flapping", "flap");
+    assert!(inside.lines().count() >= 8 && written("Monitors").lines().count() >= 13);
+    for kind in [Kind::Http, Kind::Tcp, Kind::WebSocket, Kind::Dns] {
+        assert_eq!(monitor(kind, written("Monitors")), monitor(kind, String::new()), "{kind:?}");
+    }
+    assert_eq!(monitor(Kind::Https, written("Monitors") + &inside), monitor(Kind::Https, String::new()));
 }
 
 #[test]
@@ -221,6 +253,8 @@ fn tables_of_filters_and_counters() {
     let of = |document, heading: &str| -> Vec<String> {
         tables(document)[heading].iter().flat_map(|row| names(&row[0])).collect()
     };
+    let monitors: Vec<_> = KINDS_OF_MONITORS.iter().map(|line| line.name).collect();
+    assert_eq!(of("docs/configuration.md", "Kinds"), monitors);
     let filters: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
     assert_eq!(of("README.md", "Records and filters"), filters);
     for (heading, totals) in [

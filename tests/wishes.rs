@@ -167,7 +167,7 @@ impl Node {
                     since: self.now(),
                     why: "it does not answer".into(),
                 };
-                self.state().verdicts(vec![(answer.into(), Some(verdict))]);
+                self.state().verdicts(vec![(answer.into(), Some(verdict))], Vec::new());
                 self.settle();
                 String::new()
             }

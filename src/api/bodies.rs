@@ -793,6 +793,79 @@ pub struct WhatIfSplit {
     pub weights: BTreeMap<String, f64>,
 }
 
+// ---- Health
+
+/// What a monitor says of an answer: `GET /api/v1/monitors`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MonitorBody {
+    /// The monitor.
+    pub monitor: String,
+    /// The answer.
+    pub answer: String,
+    /// Its pool; the record, of an answer without one.
+    pub pool: String,
+    /// How it probes: `http`, `websocket`, ...
+    pub kind: String,
+    /// Whether it says that the answer is up; none before the first result.
+    pub up: Option<bool>,
+    /// Since when.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Time>,
+    /// The last error, in words; empty when there was none.
+    pub error: String,
+    /// It changed too often, and is held down.
+    pub flapping: bool,
+    /// We have lost our own way to it: it stays as it was.
+    pub frozen: bool,
+    /// Each address.
+    pub addresses: Vec<AddressBody>,
+    /// Its last changes, oldest first.
+    pub history: Vec<HistoryLine>,
+}
+
+/// What a monitor says of one address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AddressBody {
+    /// None for a heartbeat.
+    pub address: Option<String>,
+    /// Whether it is up; none before the first result.
+    pub up: Option<bool>,
+    /// When it was last probed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub checked_at: Option<Time>,
+    /// The last error, in words; empty when there was none.
+    pub error: String,
+    /// What a good result had to say all the same; empty mostly.
+    pub warning: String,
+    /// How long the last good probe took, in milliseconds.
+    pub latency_ms: Option<f64>,
+}
+
+/// A heartbeat: `POST /api/v1/monitors/{monitor}/heartbeat`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat {
+    /// The answer that is well.
+    pub answer: String,
+}
+
+/// A pool whose automation is to stop: `PUT /api/v1/pools/{pool}/suspension`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Suspend {
+    /// Why, for whoever reads it at night.
+    pub reason: String,
+    /// For how long, such as `1h`; until it is lifted, if it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<String>,
+    /// Say what would happen, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// The revision this was made for; another is refused with 412. `If-Match` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_revision: Option<u64>,
+}
+
 // ---- The log, tokens, the rest
 
 /// A line of the audit log: `GET /api/v1/audit`, `GET /api/v1/events`.

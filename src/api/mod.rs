@@ -29,6 +29,7 @@ mod drains;
 mod events;
 mod explain;
 mod feeds;
+mod health;
 mod migrations;
 mod pools;
 mod pops;
@@ -49,6 +50,7 @@ use tokio::sync::watch;
 use self::auth::Limits;
 use crate::config::ApiConfig;
 use crate::files::Problem;
+use crate::health::MonitorStatus;
 use crate::state::keeper::State;
 use crate::state::model::{Model, Time};
 use crate::state::view::View;
@@ -84,6 +86,12 @@ pub struct Hooks {
     pub set_log_level: Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
     /// Counts a request: its method, the path of its route where there is one, and the status of the response.
     pub served: Box<dyn Fn(&str, Option<&str>, u16) + Send + Sync>,
+    /// What the monitors say.
+    pub monitors: Box<dyn Fn() -> Vec<MonitorStatus> + Send + Sync>,
+    /// Takes a heartbeat of a push monitor for an answer; false when there is no such monitor.
+    pub heartbeat: Box<dyn Fn(&str, &str) -> bool + Send + Sync>,
+    /// What health asks a person to look at.
+    pub health_alarms: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The wall clock.
     pub clock: Box<dyn Fn() -> Time + Send + Sync>,
 }
@@ -99,6 +107,9 @@ impl Default for Hooks {
             reload: Box::new(|| Ok(())),
             set_log_level: Box::new(|_| Ok(())),
             served: Box::new(|_, _, _| {}),
+            monitors: Box::new(Vec::new),
+            heartbeat: Box::new(|_, _| false),
+            health_alarms: Box::new(Vec::new),
             clock: Box::new(Time::now),
         }
     }
@@ -134,9 +145,6 @@ impl App {
     /// The time that is believed: the view's stands still between two changes, and on purpose while the
     /// clock is not plausible.
     fn now(&self, view: &View) -> Time {
-        match view.clock_alarm {
-            Some(_) => view.now,
-            None => view.now.max((self.hooks.clock)()),
-        }
+        view.believed((self.hooks.clock)())
     }
 }

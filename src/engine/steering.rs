@@ -10,6 +10,7 @@
 //! splits is one list, copied. Never empty (DESIGN, decision 4) is the ladder of [`Rung`]s, here and
 //! nowhere else.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -46,8 +47,8 @@ pub struct Record {
 pub struct Steering {
     /// The answers, at most [`MAX_ANSWERS`].
     pub answers: Vec<Answer>,
-    /// The answers' addresses as record data.
-    pub addresses: Addresses,
+    /// The answers' addresses as record data, all of them.
+    pub addresses: Arc<Addresses>,
     /// The answers' slots, side by side, so that counting does not fetch the answers.
     pub slots: Vec<u32>,
     /// The chain.
@@ -60,6 +61,7 @@ pub struct Steering {
 }
 
 /// Addresses in wire form, by answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// IPv4.
     pub a: Vec<Vec<[u8; 4]>>,
@@ -109,7 +111,27 @@ impl Steering {
         };
         let is_cname = answers.iter().any(|answer| answer.cname.is_some());
         let slots = answers.iter().map(|answer| answer.slot).collect();
+        let addresses = Arc::new(addresses);
         Steering { answers, addresses, slots, chain, panic_threshold, is_cname, sites }
+    }
+}
+
+impl Addresses {
+    /// What is left without those that fail, answer by answer; of a family whose addresses all fail, they all
+    /// stay (DESIGN, decision 5).
+    pub fn without(&self, failing: impl Fn(usize, IpAddr) -> bool) -> Addresses {
+        fn left<T: Copy + Into<IpAddr>>(
+            all: &[Vec<T>],
+            failing: &impl Fn(usize, IpAddr) -> bool,
+        ) -> Vec<Vec<T>> {
+            let of = |(answer, all): (usize, &Vec<T>)| {
+                let left: Vec<T> =
+                    all.iter().copied().filter(|&address| !failing(answer, address.into())).collect();
+                if left.is_empty() { all.clone() } else { left }
+            };
+            all.iter().enumerate().map(of).collect()
+        }
+        Addresses { a: left(&self.a, &failing), aaaa: left(&self.aaaa, &failing) }
     }
 }
 
@@ -159,6 +181,8 @@ pub struct Live {
     pub split: Vec<f64>,
     /// Too few undrained answers are up: health is ignored.
     pub panic: bool,
+    /// The addresses that are answered: all, or those that do not fail.
+    pub addresses: Arc<Addresses>,
     plans: [Plan; 3],
 }
 
@@ -211,11 +235,22 @@ struct Stack {
 impl Live {
     /// Settles what no coin decides.
     pub fn new(steering: &Steering, meta: Vec<LiveMeta>, drained: Vec<u8>, split: Vec<f64>) -> Arc<Live> {
+        Live::with_addresses(steering, steering.addresses.clone(), meta, drained, split)
+    }
+
+    /// The same, with a part of the steering's addresses.
+    pub fn with_addresses(
+        steering: &Steering,
+        addresses: Arc<Addresses>,
+        meta: Vec<LiveMeta>,
+        drained: Vec<u8>,
+        split: Vec<f64>,
+    ) -> Arc<Live> {
         let undrained = |&answer: &usize| drained[answer] < 100 && split[answer] > 0.0;
         let count = (0..meta.len()).filter(undrained).count();
         let up = (0..meta.len()).filter(undrained).filter(|&answer| meta[answer].up.is_up()).count();
         let panic = (up as f64) < steering.panic_threshold * count as f64;
-        let mut live = Live { meta, drained, split, panic, plans: Default::default() };
+        let mut live = Live { meta, drained, split, panic, addresses, plans: Default::default() };
         live.plans = Family::ALL.map(|family| Plan::new(steering, &live, family));
         Arc::new(live)
     }

@@ -362,12 +362,12 @@ impl<'s> Answering<'s> {
         }
         match family {
             Family::A => {
-                let addresses = answers.map(|answer| &steering.addresses.a[answer][..]);
+                let addresses = answers.map(|answer| &live.addresses.a[answer][..]);
                 writer.addresses(owner, record_type::A, record.ttl, turn, addresses)?;
                 self.stats.given(record, &steering.slots, picks.as_slice(), &ask, with_ecs);
             }
             Family::Aaaa => {
-                let addresses = answers.map(|answer| &steering.addresses.aaaa[answer][..]);
+                let addresses = answers.map(|answer| &live.addresses.aaaa[answer][..]);
                 writer.addresses(owner, record_type::AAAA, record.ttl, turn, addresses)?;
                 self.stats.given(record, &steering.slots, picks.as_slice(), &ask, with_ecs);
             }

@@ -293,7 +293,9 @@ impl<'s> Fields<'s> {
 
     /// A value of any type, as it stands.
     pub fn value(&mut self, name: &'static str) -> Option<At<DeValue<'s>>> {
-        self.known.push(name);
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
         self.table.remove(name).map(|value| self.document.at(value))
     }
 

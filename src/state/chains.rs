@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
 use super::meta::MetaSpec;
+use super::monitors::{HealthSpec, MonitorSpec, read_health, read_monitor};
 use super::policy::{FeedSpec, PoolPolicy};
 use crate::chain::{OptionValue, Options};
 use crate::files::{At, Document, Fields, Problem};
@@ -37,6 +38,10 @@ pub struct Chains {
     pub records: Vec<RecordSpec>,
     /// Outside sources of live values, by name.
     pub feeds: BTreeMap<String, At<FeedSpec>>,
+    /// Monitors, by name.
+    pub monitors: BTreeMap<String, MonitorSpec>,
+    /// How our own failure is told from theirs, and where that is written.
+    pub health: Option<(Place, HealthSpec)>,
 }
 
 /// Where something is written.
@@ -185,6 +190,7 @@ pub fn read_chains(folder: &Path, problems: &mut Vec<Problem>) -> (Chains, Vec<P
             Err(error) => problems.push(Problem::error(file, None, format!("cannot be read: {error}"))),
         }
     }
+    chains.check_monitors(problems);
     (chains, files)
 }
 
@@ -211,6 +217,21 @@ impl Chains {
             }
             for fields in root.tables("record") {
                 self.records.extend(read_record(file, fields));
+            }
+            for (name, fields) in root.named_tables("monitor") {
+                let Some(monitor) = read_monitor(file, &name, fields) else { continue };
+                insert_once(&mut self.monitors, "monitor", name, monitor, |m| &m.place, &document, file);
+            }
+            if let Some(fields) = root.table("health") {
+                let place = Place { file: file.into(), line: fields.line };
+                match &self.health {
+                    Some((first, _)) => {
+                        let message =
+                            format!("already written at {}:{}; keep one", first.file.display(), first.line);
+                        document.record(Problem::error(file, place.line, message).of("health"));
+                    }
+                    None => self.health = Some((place, read_health(fields))),
+                }
             }
             root.finish();
         }

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use super::base::{Base, BaseAnswer, BasePool, BasePop, BaseRecord};
 use super::chains::{AnswerSpec, Chains, FilterSpec, Place, Pop, RecordSpec, read_chains};
+use super::identity::{answer_name, called, identities};
+use super::monitors::Plan;
 use super::zones::{ZoneText, check_zones, read_zones};
 use crate::chain::filters::KINDS;
 use crate::chain::{self, Answer, Chain, Effect, MAX_ANSWERS, OptionValue, draw};
@@ -37,6 +39,8 @@ pub struct Loaded {
     pub world: Arc<World>,
     /// What the files say, for drains, splits and feeds.
     pub base: Base,
+    /// What is to be probed.
+    pub plan: Plan,
     /// Legal, but hardly what was meant.
     pub warnings: Vec<Problem>,
     /// What it is made of.
@@ -186,7 +190,8 @@ pub fn load_counted(
         live,
         identity: Arc::new(identity),
     };
-    Ok(Loaded { snapshot, world: Arc::new(world), base, warnings: problems, report, files })
+    let plan = chains.plan();
+    Ok(Loaded { snapshot, world: Arc::new(world), base, plan, warnings: problems, report, files })
 }
 
 fn static_zone(zone: &ZoneText) -> StaticZone<'_> {
@@ -352,6 +357,7 @@ impl Compiler<'_> {
         let record = spec.name.to_lowercase().to_string();
         let record = record.trim_end_matches('.');
         let mut groups: Vec<String> = Vec::new();
+        let identities = identities(pool.map_or(record, |(name, _)| name), pool.is_some(), written);
         for (index, answer) in written.iter().enumerate() {
             let pop_meta = match &answer.pop {
                 None => Default::default(),
@@ -397,10 +403,7 @@ impl Compiler<'_> {
             }
             let pool_name = pool.map(|(name, _)| name.clone());
             let name = answer_name(answer, pool_name.as_deref(), index);
-            let mut id = answer_id(answer, &name, pool_name.as_deref(), record);
-            if answered.base.iter().any(|other| other.id == id) {
-                let _ = write!(id, "#{}", index + 1);
-            }
+            let id = identities[index].clone();
             answered.base.push(BaseAnswer {
                 id: id.clone(),
                 pool: pool_name.clone(),
@@ -570,20 +573,6 @@ fn object(spec: &RecordSpec) -> String {
     format!("record {}", spec.name.to_string().trim_end_matches('.'))
 }
 
-/// What identifies an answer, as far as it is written: pool, PoP and stack.
-fn called(answer: &AnswerSpec, pool: Option<&str>) -> String {
-    let parts = [pool, answer.pop.as_ref().map(|pop| pop.value.as_str()), answer.stack.as_deref()];
-    parts.into_iter().flatten().collect::<Vec<&str>>().join("/")
-}
-
-fn answer_name(answer: &AnswerSpec, pool: Option<&str>, index: usize) -> String {
-    match (&answer.name, called(answer, pool)) {
-        (Some(name), _) => name.clone(),
-        (None, called) if called.is_empty() => format!("answer {}", index + 1),
-        (None, called) => called,
-    }
-}
-
 fn rdata_text(answer: &AnswerSpec) -> Vec<String> {
     let a = answer.a.iter().map(|address| address.to_string());
     let aaaa = answer.aaaa.iter().map(|address| address.to_string());
@@ -602,15 +591,6 @@ fn written_filter(filter: &FilterSpec) -> (String, bool, serde_json::Map<String,
         (name.clone(), value)
     };
     (filter.name.clone(), filter.disabled, filter.options.iter().map(option).collect())
-}
-
-/// What an answer is counted as: the same whichever record gives it, where it is a pool's.
-fn answer_id(answer: &AnswerSpec, name: &str, pool: Option<&str>, record: &str) -> String {
-    match pool {
-        Some(_) if answer.pop.is_some() => called(answer, pool),
-        Some(pool) => format!("{pool}/{name}"),
-        None => format!("{record}/{name}"),
-    }
 }
 
 fn unknown(kind: &str, name: &str, known: impl Iterator<Item: std::fmt::Display>) -> String {

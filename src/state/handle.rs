@@ -88,7 +88,7 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 pub(super) enum Message {
     Change(Box<Wish>, Reply<Result<Done, Refusal>>),
     Feed(String, Vec<(String, FeedValue)>, Reply<Vec<Fed>>),
-    Verdicts(Vec<(String, Option<VerdictValue>)>),
+    Verdicts(Vec<(String, Option<VerdictValue>)>, Vec<(String, Option<String>)>),
     Load(Box<Loaded>, Reply<()>),
     Rejected(Vec<Problem>),
     Log { before: u64, limit: usize, reply: Reply<Result<Vec<Entry>, StoreError>> },
@@ -132,10 +132,14 @@ impl State {
         self.ask(|reply| Message::Feed(feed, values, reply)).await.ok_or_else(gone)
     }
 
-    /// Gives monitors' verdicts, by answer; none forgets one.
-    pub fn verdicts(&self, verdicts: Vec<(String, Option<VerdictValue>)>) {
+    /// Gives monitors' verdicts, by answer, and what is to be kept of each monitor, by key; none forgets one.
+    pub fn verdicts(
+        &self,
+        verdicts: Vec<(String, Option<VerdictValue>)>,
+        kept: Vec<(String, Option<String>)>,
+    ) {
         // Nobody needs to know when the process is stopping.
-        let _ = self.messages.send(Message::Verdicts(verdicts));
+        let _ = self.messages.send(Message::Verdicts(verdicts, kept));
     }
 
     /// Serves another load of the files; returns when it is served.

@@ -126,6 +126,11 @@ impl Values {
         }
     }
 
+    /// Whether some of an answer's addresses fail.
+    fn has_failing(&self, answer: &BaseAnswer) -> bool {
+        self.verdicts.get(&answer.id).is_some_and(|verdict| !verdict.failing.is_empty())
+    }
+
     /// The next time at which a value becomes stale.
     pub fn next_stale(&self, now: Time) -> Option<Time> {
         self.fed().filter_map(|(_, _, value)| value.stale_at()).filter(|at| *at >= now).min()
@@ -266,9 +271,16 @@ pub fn refresh(
         let percent = |answer| drained(model, answer, now).first().map_or(0, |(_, percent)| *percent);
         let drained: Vec<u8> = answers.iter().map(percent).collect();
         let split: Vec<f64> = answers.iter().map(|answer| weight(model, answer)).collect();
-        let old = &live[at];
-        if old.meta != meta || old.drained != drained || old.split != split {
-            live[at] = Live::new(&steerings[at], meta, drained, split);
+        let (old, all) = (&live[at], &steerings[at].addresses);
+        let failing = |answer: usize, address| {
+            let verdict = values.verdicts.get(&answers[answer].id);
+            verdict.is_some_and(|verdict| verdict.failing.contains(&address))
+        };
+        let fails = answers.iter().any(|answer| values.has_failing(answer));
+        let addresses = if fails { Arc::new(all.without(failing)) } else { all.clone() };
+        let is_same = old.meta == meta && old.drained == drained && old.split == split;
+        if !is_same || old.addresses != addresses {
+            live[at] = Live::with_addresses(&steerings[at], addresses, meta, drained, split);
         }
     };
     match touched {

@@ -20,12 +20,14 @@ pub mod edits;
 pub mod expectations;
 pub mod guards;
 pub mod handle;
+pub mod identity;
 pub mod impact;
 pub mod keeper;
 pub mod live;
 pub mod meta;
 pub mod migration;
 pub mod model;
+pub mod monitors;
 
 pub mod policy;
 pub mod publisher;

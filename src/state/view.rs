@@ -108,6 +108,12 @@ impl View {
         }
     }
 
+    /// The time that is believed, where this is the wall clock's: the view's own stands still between two
+    /// changes, and on purpose while the clock is not plausible.
+    pub fn believed(&self, wall: Time) -> Time {
+        if self.clock_alarm.is_some() { self.now } else { self.now.max(wall) }
+    }
+
     /// Why the node should get no clients' queries yet; none when it should.
     pub fn not_ready(&self) -> Option<String> {
         match self.store.state {

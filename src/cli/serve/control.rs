@@ -21,6 +21,7 @@ use crate::engine::steering::{Family, Scratch};
 use crate::engine::{AllStats, Snapshot};
 use crate::files::Problem;
 use crate::geo::World;
+use crate::health::pilot::Pilot;
 use crate::listeners::Counters;
 use crate::state::impact::{self, Client, Served};
 use crate::state::keeper::State;
@@ -60,8 +61,16 @@ impl Observed {
     }
 
     /// What the control plane shows.
-    pub fn hooks(&self, state: &State, events: &Sender<Event>, set_log_level: SetLevel) -> Hooks {
+    pub fn hooks(
+        &self,
+        state: &State,
+        pilot: &Pilot,
+        events: &Sender<Event>,
+        set_log_level: SetLevel,
+    ) -> Hooks {
         let requests = Requests::default();
+        let (monitors, heartbeats, alarms) =
+            (pilot.health().clone(), pilot.health().clone(), pilot.alarms().clone());
         let (shares, wanted, whom) = (self.clone(), self.clone(), self.clone());
         let events = events.clone();
         Hooks {
@@ -72,6 +81,9 @@ impl Observed {
             reload: Box::new(move || reload(&events)),
             set_log_level,
             served: Box::new(move |method, route, status| requests.count(method, route, status)),
+            monitors: Box::new(move || monitors.status()),
+            heartbeat: Box::new(move |monitor, answer| heartbeats.push(monitor, answer)),
+            health_alarms: Box::new(move || lock(&alarms).iter().cloned().collect()),
             clock: Box::new(Time::now),
         }
     }

@@ -1,7 +1,7 @@
 //! `rhumb serve`: composes the rooms.
 //!
 //! ```text
-//! read, compile -> bind -> start -> wait (signals, changed files, reloads asked for) -> stop
+//! read, compile -> keep, probe -> bind -> start -> wait (signals, changed files, reloads asked for) -> stop
 //! ```
 
 mod control;
@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::engine::shares::Slots;
 use crate::engine::{AllStats, Peer, Reply, Snapshot, Transport, Worker};
 use crate::files::{Problem, Severity};
+use crate::health::pilot::Pilot;
 use crate::listeners::{self, Answer, Counters};
 use crate::state::keeper::{self, Beginning, State};
 use crate::state::watch::Watcher;
@@ -67,6 +68,15 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     };
     log_loaded(&loaded);
 
+    let files = loaded.files.clone();
+    let plan = loaded.plan.clone();
+    let (store, contents) = store::open(&config.state);
+    let kept = contents.values.clone();
+    let beginning = Beginning { store, contents, loaded, clocks: clock::machine(), not_ready: None };
+    let (state, current, keeper) = keeper::start(beginning).context("cannot start to keep the state")?;
+    // What the monitors say counts before the first query is answered.
+    let pilot = Pilot::start(plan, state.clone(), &kept).context("cannot start to probe")?;
+
     // Bind, start, wait, stop.
     let bound = match listeners::bind(&config.listen) {
         Ok(bound) => bound,
@@ -87,20 +97,15 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
             config_file.display()
         );
     }
-    watch(&mut watcher, &config, &loaded.files);
-    let files = loaded.files.clone();
-    let (store, contents) = store::open(&config.state);
-    let beginning = Beginning { store, contents, loaded, clocks: clock::machine(), not_ready: None };
-    let (state, current, keeper) = keeper::start(beginning).context("cannot start to keep the state")?;
+    watch(&mut watcher, &config, &files);
     let stats = AllStats::default();
     let running = bound.start(worker_maker(&current, &stats)).context("cannot start to serve")?;
     info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
     let listeners = running.counters().clone();
     let observed = Observed::new(stats.clone(), slots.clone(), listeners.clone());
-    let hooks = observed.hooks(&state, &events, set_log_level);
+    let hooks = observed.hooks(&state, &pilot, &events, set_log_level);
     let api = Api { config: config.api.clone(), node: node_name(&config), state: state.clone(), hooks };
     let api = api::start(api).context("cannot serve the control plane")?;
-    log_api(&api);
     let mut server = Server {
         config,
         loads: 1,
@@ -112,11 +117,13 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
         listeners,
         observed,
         api,
+        pilot,
     };
     server.wait(&wake);
     running.stop();
     server.log_counters("stopped");
     server.api.stop();
+    server.pilot.stop();
     state.stop();
     // A panic would have been reported where it happened.
     let _ = keeper.join();
@@ -127,15 +134,6 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
 fn node_name(config: &Config) -> String {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string();
     if config.identity.id.is_empty() { host() } else { config.identity.id.clone() }
-}
-
-fn log_api(api: &api::Running) {
-    let addresses = api.addresses().iter().map(|address| address.to_string());
-    let socket = api.socket().map(|socket| socket.display().to_string());
-    let places: Vec<String> = addresses.chain(socket).collect();
-    if !places.is_empty() {
-        info!("serving the control plane on {}", places.join(", "));
-    }
 }
 
 fn worker_maker(
@@ -164,6 +162,7 @@ struct Server {
     listeners: Counters,
     observed: Observed,
     api: api::Running,
+    pilot: Pilot,
 }
 
 impl Server {
@@ -236,7 +235,9 @@ impl Server {
                 self.loads += 1;
                 log_loaded(&loaded);
                 self.files = loaded.files.clone();
+                let plan = loaded.plan.clone();
                 self.state.load(loaded);
+                self.pilot.update(plan);
                 self.config = config;
                 self.api.reload_tls();
                 watch(&mut self.watcher, &self.config, &self.files);

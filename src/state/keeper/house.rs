@@ -1,6 +1,5 @@
 //! What is done because time has passed, and what is done with the store as a whole.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +7,7 @@ use tracing::{info, warn};
 
 use super::{
     BACKUP_EVERY, COMPACT_EVERY, ENDED_KEPT_FOR, Keeper, Kept, LOG_KEPT, LOG_KEPT_FOR, TIMED_REFRESH_LEAST,
-    VALUES_WRITTEN_EVERY, values_of,
+    VALUES_WRITTEN_EVERY, kept_of, values_of,
 };
 use crate::state::change::{Change, MigrationStep, Refusal};
 use crate::state::handle::Wish;
@@ -143,7 +142,7 @@ impl Keeper {
     }
 
     pub(super) fn contents(&self) -> Contents {
-        let mut values: BTreeMap<String, String> = BTreeMap::new();
+        let mut values = self.kept.clone();
         for (feed, answer, value) in self.values.fed() {
             let json = serde_json::to_string(value).expect("values are JSON");
             values.insert(format!("feed/{feed}/{answer}"), json);
@@ -168,6 +167,7 @@ impl Keeper {
         self.pending.clear();
         self.unwritten.clear();
         self.values = Arc::new(values_of(&contents.values));
+        self.kept = kept_of(&contents.values);
         self.model = contents.model;
         self.wanted = Arc::new(self.model.clone());
         self.publish(&Touched::All);

@@ -114,6 +114,8 @@ struct Keeper {
     /// Both.
     wanted: Arc<Model>,
     values: Arc<Values>,
+    /// What the store keeps for others, by key.
+    kept: BTreeMap<String, String>,
     unwritten: BTreeMap<String, Option<String>>,
     base: Arc<Base>,
     loaded: LoadedParts,
@@ -176,6 +178,7 @@ impl Keeper {
             pending: Vec::new(),
             wanted,
             values: Arc::new(values),
+            kept: kept_of(&contents.values),
             unwritten: BTreeMap::new(),
             base,
             loaded: parts,
@@ -268,7 +271,18 @@ impl Keeper {
                 let fed = self.take_feed(&feed, values);
                 let _ = reply.send(fed);
             }
-            Message::Verdicts(verdicts) => self.take_verdicts(verdicts),
+            Message::Verdicts(verdicts, kept) => {
+                for (key, value) in &kept {
+                    match value {
+                        Some(value) => drop(self.kept.insert(key.clone(), value.clone())),
+                        None => drop(self.kept.remove(key)),
+                    }
+                }
+                self.unwritten.extend(kept);
+                if !verdicts.is_empty() {
+                    self.take_verdicts(verdicts);
+                }
+            }
             Message::Load(loaded, reply) => {
                 self.take_load(*loaded);
                 let _ = reply.send(());
@@ -452,4 +466,11 @@ fn values_of(kept: &BTreeMap<String, String>) -> Values {
         }
     }
     values
+}
+
+/// What the store keeps for others: neither feeds' values nor verdicts.
+fn kept_of(values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let is_ours = |key: &str| key.starts_with("feed/") || key.starts_with("verdict/");
+    let others = values.iter().filter(|(key, _)| !is_ours(key));
+    others.map(|(key, value)| (key.clone(), value.clone())).collect()
 }

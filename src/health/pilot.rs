@@ -1,0 +1,216 @@
+//! Between monitors and state: verdicts go in, drains are asked for, alarms are told.
+//!
+//! ```text
+//! health -> news -> pilot: together -> failover -> wishes, then verdicts -> state
+//!                                         |-> alarms -> log, status, notices
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::failover::{Failover, Seen};
+use super::{Health, Verdict, together};
+use crate::state::keeper::State;
+use crate::state::live::VerdictValue;
+use crate::state::model::Time;
+use crate::state::monitors::Plan;
+
+/// How often everything is looked at when no verdict changes: waits end, drains return.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long the first round of probes may take before DNS is served all the same: better everything than
+/// nothing.
+const FIRST_ROUND_MOST: Duration = Duration::from_secs(15);
+
+/// Monitors that steer.
+pub struct Pilot {
+    health: Arc<Health>,
+    events: Sender<Event>,
+    alarms: Alarms,
+    thread: JoinHandle<()>,
+}
+
+/// What a person must know or decide, now.
+pub type Alarms = Arc<Mutex<BTreeSet<String>>>;
+
+enum Event {
+    News(Vec<Verdict>),
+    Plan(Plan),
+    Look(Sender<()>),
+    Stop,
+}
+
+/// The key a monitor's verdict is kept by.
+fn key(monitor: &str, answer: &str) -> String {
+    format!("monitor/{monitor}/{answer}")
+}
+
+impl Pilot {
+    /// Starts to probe and to steer, and waits for the first round. `kept` is what the store kept.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(plan: Plan, state: State, kept: &BTreeMap<String, String>) -> io::Result<Pilot> {
+        let is_empty = plan.monitored.is_empty();
+        let kept = kept.iter().filter(|(key, _)| key.starts_with("monitor/"));
+        let kept: Vec<Verdict> = kept.filter_map(|(_, json)| serde_json::from_str(json).ok()).collect();
+        let (events, inbox) = channel();
+        let news = events.clone();
+        let tell = move |verdicts| {
+            // Nobody listens when the process is stopping.
+            let _ = news.send(Event::News(verdicts));
+        };
+        let health = Arc::new(Health::start(plan.clone(), tell, kept)?);
+        let alarms = Alarms::default();
+        let steering = Steering {
+            applied: Failover::new(state.view().values.verdicts().clone().into_iter().collect()),
+            plan: planned(&plan),
+            verdicts: BTreeMap::new(),
+            health: health.clone(),
+            alarms: alarms.clone(),
+            state,
+        };
+        let thread =
+            std::thread::Builder::new().name("failover".into()).spawn(move || steering.run(&inbox))?;
+        let pilot = Pilot { health, events, alarms, thread };
+        if !is_empty && !pilot.health.wait_first_round(FIRST_ROUND_MOST) {
+            warn!("not every monitor has reported in time; what has not counts as up");
+        }
+        pilot.settle();
+        Ok(pilot)
+    }
+
+    /// The monitors, to be shown.
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Alarms that are raised now.
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
+    /// Another plan, after a reload.
+    pub fn update(&self, plan: Plan) {
+        self.health.update(plan.clone());
+        let _ = self.events.send(Event::Plan(plan));
+    }
+
+    /// Waits until what has come so far is served.
+    fn settle(&self) {
+        let (reply, done) = channel();
+        if self.events.send(Event::Look(reply)).is_ok() {
+            let _ = done.recv();
+        }
+    }
+
+    /// Stops probing and steering.
+    pub fn stop(self) {
+        let _ = self.events.send(Event::Stop);
+        // A panic would have been reported where it happened.
+        let _ = self.thread.join();
+    }
+}
+
+struct Steering {
+    applied: Failover,
+    plan: BTreeSet<(String, String)>,
+    verdicts: BTreeMap<(String, String), Verdict>,
+    health: Arc<Health>,
+    alarms: Alarms,
+    state: State,
+}
+
+fn planned(plan: &Plan) -> BTreeSet<(String, String)> {
+    plan.monitored.iter().map(|monitored| (monitored.monitor.clone(), monitored.answer.clone())).collect()
+}
+
+impl Steering {
+    fn run(mut self, inbox: &Receiver<Event>) {
+        loop {
+            let mut kept = Vec::new();
+            match inbox.recv_timeout(LOOK_EVERY) {
+                Ok(Event::News(verdicts)) => {
+                    for verdict in verdicts {
+                        let json = serde_json::to_string(&verdict).expect("verdicts are JSON");
+                        kept.push((key(&verdict.monitor, &verdict.answer), Some(json)));
+                        self.verdicts.insert((verdict.monitor.clone(), verdict.answer.clone()), verdict);
+                    }
+                    self.look(kept);
+                }
+                Ok(Event::Plan(plan)) => {
+                    self.plan = planned(&plan);
+                    let gone = self.verdicts.keys().filter(|key| !self.plan.contains(*key));
+                    kept.extend(gone.map(|(monitor, answer)| (key(monitor, answer), None)));
+                    self.verdicts.retain(|key, _| self.plan.contains(key));
+                    self.look(kept);
+                }
+                Ok(Event::Look(reply)) => {
+                    self.look(kept);
+                    // Who waited may have gone.
+                    let _ = reply.send(());
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.health.first_round() {
+                        self.look(kept);
+                    }
+                }
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn look(&mut self, kept: Vec<(String, Option<String>)>) {
+        let view = self.state.view();
+        let said = said(self.verdicts.values());
+        let now = view.believed(Time::now());
+        let seen = Seen { base: &view.base, model: &view.model, values: &view.values, said: &said, now };
+        let mut acts = self.applied.look(&seen);
+        for act in &acts.wishes {
+            match self.state.change_blocking(act.wish()) {
+                Ok(done) => info!("health: {} {} ({})", done.action, done.object, act.reason),
+                Err(refusal) => self.applied.refused(act, &refusal, now),
+            }
+        }
+        if !acts.verdicts.is_empty() || !kept.is_empty() {
+            self.state.verdicts(acts.verdicts, kept);
+        }
+        let ours = self.health.alarms();
+        acts.alarms.extend(ours.into_iter().map(|alarm| {
+            format!("{} monitoring has failed here since {:.0}: {}", alarm.family, alarm.since, alarm.why)
+        }));
+        self.tell(acts.alarms);
+    }
+
+    fn tell(&self, alarms: BTreeSet<String>) {
+        let mut told = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
+        for new in alarms.difference(&told) {
+            error!("health: {new}");
+        }
+        for over in told.difference(&alarms) {
+            info!("health: no longer: {over}");
+        }
+        *told = alarms;
+    }
+}
+
+/// What all monitors of each answer say together.
+fn said<'v>(verdicts: impl Iterator<Item = &'v Verdict> + Clone) -> BTreeMap<String, VerdictValue> {
+    let since = |answer: &str, up: bool| {
+        let of = verdicts.clone().filter(|verdict| verdict.answer == answer && verdict.up == up);
+        let times = of.map(|verdict| verdict.since);
+        // It is down since the first went down, and up since the last came up.
+        if up { times.max() } else { times.min() }
+    };
+    let value = |(answer, said): (String, super::Together)| {
+        let since = since(&answer, said.up).unwrap_or(Time::UNIX_EPOCH);
+        let why = said.said_no.map_or_else(String::new, |(monitor, error)| format!("{monitor}: {error}"));
+        (answer, VerdictValue { up: said.up, failing: said.failing.into_iter().collect(), since, why })
+    };
+    together(verdicts.clone()).into_iter().map(value).collect()
+}

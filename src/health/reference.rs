@@ -1,0 +1,220 @@
+//! Our own failure, told from theirs, per address family.
+//!
+//! ```text
+//! reference targets -+                        frozen: verdicts of the family stay as they are,
+//! pools at once -----+-> FamilyView::ours -> Some(why)         and those that fell since it began come back
+//! ```
+//!
+//! Where reference targets are written and known in the family, they decide. Without any, pools that fail at
+//! once do: that ten PoPs on four continents break in the same ten seconds is less likely than that we did.
+//! A pool fails with more than half of its sites, and a site with all it has: so the loss of one PoP, however
+//! large, is never ours, and the one we stand in, which we still reach, does not hide that we are cut off.
+//! Pools that have been failing for long count neither way: nobody breaks at once with what is long broken.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Sites that must fail together before it can be our doing: of one that fails, it is its own.
+pub const SITES_LEAST: usize = 2;
+
+/// What is known of one family. Times are on the clock of the room.
+#[derive(Clone, Debug, Default)]
+pub struct FamilyView {
+    /// Each reference target: none as long as it is not known, or has no address of this family.
+    pub references: Vec<Option<Seen>>,
+    /// Each pool with addresses of this family.
+    pub pools: BTreeMap<String, Tally>,
+    /// Since when its verdicts are frozen, as far as they are.
+    pub frozen: Option<Frozen>,
+}
+
+/// A reference target's last results.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Seen {
+    /// Whether it answers.
+    pub ok: bool,
+    /// Since when it does, or does not.
+    pub since: Duration,
+}
+
+/// A pool's addresses of one family.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// Its sites.
+    pub sites: BTreeMap<String, Site>,
+    /// Since when more than half of them fail.
+    pub since: Option<Duration>,
+    /// How long a round of its slowest monitor takes: within it a failure shows at all addresses.
+    pub round: Duration,
+}
+
+/// A pool's addresses of one family at one site.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Site {
+    /// How many there are.
+    pub all: usize,
+    /// How many failed at their last probe.
+    pub failing: usize,
+}
+
+impl Tally {
+    /// Another result of an address at a site, which differs from the one before.
+    pub fn count(&mut self, site: &str, ok: bool, is_first: bool, now: Duration) {
+        let Some(site) = self.sites.get_mut(site) else { return };
+        match (ok, is_first) {
+            (false, _) => site.failing += 1,
+            (true, false) => site.failing -= 1,
+            (true, true) => return,
+        }
+        self.settle(now);
+    }
+
+    /// Its addresses have changed.
+    pub fn settle(&mut self, now: Duration) {
+        let is_failing = self.failing_sites().count() * 2 > self.sites.len();
+        self.since = is_failing.then(|| self.since.unwrap_or(now));
+    }
+
+    fn failing_sites(&self) -> impl Iterator<Item = &String> {
+        self.sites.iter().filter(|(_, site)| site.failing == site.all).map(|(name, _)| name)
+    }
+}
+
+/// A family's verdicts do not move.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frozen {
+    /// When the failure began, as far as one can tell: what fell since then is taken back.
+    pub began: Duration,
+    /// Why, in words.
+    pub why: String,
+}
+
+impl FamilyView {
+    /// Whether what fails is ours: when it began, and why we think so.
+    pub fn ours(&self, majority: f64, now: Duration) -> Option<Frozen> {
+        // A node without IPv6 is no failure where nothing is probed over it.
+        if self.pools.is_empty() {
+            return None;
+        }
+        let known: Vec<Seen> = self.references.iter().flatten().copied().collect();
+        match known.is_empty() {
+            true => self.by_pools(majority, now),
+            false => by_references(&known, majority),
+        }
+    }
+
+    fn by_pools(&self, majority: f64, now: Duration) -> Option<Frozen> {
+        let at_once = |tally: &Tally| {
+            let earliest = match &self.frozen {
+                Some(frozen) => frozen.began,
+                None => now.saturating_sub(tally.round * 2),
+            };
+            tally.since.is_some_and(|since| since >= earliest)
+        };
+        let counted: Vec<&Tally> =
+            self.pools.values().filter(|tally| tally.since.is_none() || at_once(tally)).collect();
+        let failing: Vec<&Tally> = counted.iter().copied().filter(|tally| tally.since.is_some()).collect();
+        let sites: BTreeSet<&String> = failing.iter().flat_map(|tally| tally.failing_sites()).collect();
+        if sites.len() < SITES_LEAST || failing.len() as f64 <= majority * counted.len() as f64 {
+            return None;
+        }
+        // An address may have failed a round before its pool did.
+        let began =
+            failing.iter().filter_map(|tally| Some(tally.since?.saturating_sub(tally.round))).min()?;
+        let why = format!("{} of {} pools fail at once", failing.len(), counted.len());
+        Some(Frozen { began, why })
+    }
+}
+
+/// How long before a reference target notices it a failure may have begun: its interval, and a timeout.
+const NOTICED_AFTER: Duration = Duration::from_secs(10);
+
+fn by_references(known: &[Seen], majority: f64) -> Option<Frozen> {
+    let failing: Vec<&Seen> = known.iter().filter(|seen| !seen.ok).collect();
+    if failing.len() as f64 <= majority * known.len() as f64 {
+        return None;
+    }
+    let began = failing.iter().map(|seen| seen.since.saturating_sub(NOTICED_AFTER)).min()?;
+    Some(Frozen { began, why: format!("{} of {} reference targets fail", failing.len(), known.len()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(s: u64) -> Duration {
+        Duration::from_secs(s)
+    }
+
+    /// Pools as the marks of their sites and the time since which they fail: `xy-@90` stands at three sites,
+    /// of which the third answers. References are `ok`, `no` or `-`. Then the majority, and what is said.
+    fn check(pools: &str, references: &str, majority: f64, expect: &str) {
+        let mut view = FamilyView::default();
+        for (number, pool) in pools.split_whitespace().enumerate() {
+            let (sites, since) = pool.split_once('@').unwrap_or((pool, "0"));
+            let mut tally = tally(sites);
+            tally.settle(seconds(since.parse().unwrap()));
+            view.pools.insert(number.to_string(), tally);
+        }
+        let seen = |word| match word {
+            "-" => None,
+            word => Some(Seen { ok: word == "ok", since: seconds(95) }),
+        };
+        view.references = references.split_whitespace().map(seen).collect();
+        let said = view.ours(majority, seconds(100));
+        let said = said.map(|frozen| format!("{} since {}", frozen.why, frozen.began.as_secs()));
+        assert_eq!(said.unwrap_or_default(), expect, "{pools} | {references}");
+    }
+
+    /// Sites of two addresses each: a letter is one that fails, a dash one that has lost half of it.
+    fn tally(sites: &str) -> Tally {
+        let site = |(place, mark): (usize, char)| match mark {
+            '-' => (place.to_string(), Site { all: 2, failing: 1 }),
+            mark => (mark.to_string(), Site { all: 2, failing: 2 }),
+        };
+        let sites = sites.chars().enumerate().map(site).collect();
+        Tally { sites, since: None, round: seconds(12) }
+    }
+
+    #[test]
+    fn pools_at_once() {
+        check("-- -- --", "", 0.5, "");
+        check("xy@90 -- --", "", 0.5, "");
+        check("xy@90 xy-@95 --", "", 0.5, "2 of 3 pools fail at once since 78");
+        check("xy@90 xy-- --", "", 0.5, "");
+        check("xy@90 xy@95 -- --", "", 0.5, "");
+        check("xy@90 xy@95 -- --", "", 0.4, "2 of 4 pools fail at once since 78");
+        check("xy@90 xy@95", "", 1.0, "");
+        // What is long broken counts neither way.
+        check("xy@10 xy@20 --", "", 0.5, "");
+        check("xy@10 xy@20 xy@90", "", 0.5, "1 of 1 pools fail at once since 78");
+        // One site is its own failure, however many pools stand at it.
+        check("x@90 x@90 x@90 -", "", 0.5, "");
+        check("x@90 x@90 y@90 -", "", 0.5, "3 of 4 pools fail at once since 78");
+    }
+
+    #[test]
+    fn references_decide_where_there_are_any() {
+        check("xy@90 xy@95", "ok ok", 0.5, "");
+        check("-- --", "no no ok", 0.5, "2 of 3 reference targets fail since 85");
+        check("-- --", "no ok", 0.5, "");
+        check("--", "no", 0.5, "1 of 1 reference targets fail since 85");
+        // Nothing is probed in this family.
+        check("", "no", 0.5, "");
+        // Not known in this family: the pools it is.
+        check("xy@90 xy@95", "- -", 0.5, "2 of 2 pools fail at once since 78");
+    }
+
+    #[test]
+    fn a_freeze_lasts_until_they_are_back() {
+        let mut failing = tally("xy");
+        failing.settle(seconds(90));
+        let mut view = FamilyView { pools: BTreeMap::from([("a".into(), failing)]), ..FamilyView::default() };
+        view.frozen = view.ours(0.5, seconds(95));
+        assert!(view.frozen.is_some());
+        // An hour later they are not long broken: it is still the same failure.
+        assert!(view.ours(0.5, seconds(3700)).is_some());
+        view.pools.get_mut("a").unwrap().count("x", true, false, seconds(3701));
+        assert!(view.ours(0.5, seconds(3702)).is_none());
+    }
+}

@@ -1,0 +1,380 @@
+//! Results of probes to verdicts: a state machine into which time comes as a value.
+//!
+//! ```text
+//! result -> address: rise and fall -> rule of the answer: each, any, quorum -> damping -> Verdict
+//!              | a frozen family: seen, and not counted
+//! ```
+//!
+//! The first result of an address counts alone: at start nothing better is known, and what is down would
+//! otherwise be served until it has failed three times.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::flap::Damping;
+use super::probe::{Passed, ProbeError};
+use super::status::milliseconds;
+use crate::state::model::Time;
+use crate::state::monitors::{Family, Monitored, Rule};
+
+/// Changes of a verdict that are remembered.
+pub const HISTORY_EVENTS_MAX: usize = 32;
+/// A verdict is told again when a quarter of its `max_age` has gone by, so that a kept one is always young.
+const TOLD_PER_AGE: u32 = 4;
+
+/// A moment, as two clocks have it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moment {
+    /// The time of day, to be shown and kept.
+    pub wall: Time,
+    /// How long we have been running: what everything is counted by, since the other clock may be set.
+    pub elapsed: Duration,
+}
+
+/// What one monitor says of one answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The monitor.
+    pub monitor: String,
+    /// The answer's identity.
+    pub answer: String,
+    /// Whether it is up.
+    pub up: bool,
+    /// Addresses that leave the answer's list; never all it has of a family.
+    #[serde(default)]
+    pub failing: Vec<IpAddr>,
+    /// Since when it is up, or down.
+    pub since: Time,
+    /// When it was last probed.
+    pub checked_at: Time,
+    /// The last error, in words; empty when there was none.
+    #[serde(default)]
+    pub error: String,
+    /// How long its slowest address took when it last answered, in milliseconds.
+    #[serde(default)]
+    pub latency_ms: Option<f64>,
+    /// It changed too often, and is held down.
+    #[serde(default)]
+    pub flapping: bool,
+    /// Our own failure: it stays as it was.
+    #[serde(default)]
+    pub frozen: bool,
+}
+
+/// What all monitors of an answer say together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Together {
+    /// Whether all say that it is up.
+    pub up: bool,
+    /// Addresses that one of them takes out. Together they may be all there are: then they stay.
+    pub failing: BTreeSet<IpAddr>,
+    /// The first that says it is down, and why.
+    pub said_no: Option<(String, String)>,
+}
+
+/// The conjunction of verdicts, by answer.
+pub fn together<'v>(verdicts: impl IntoIterator<Item = &'v Verdict>) -> BTreeMap<String, Together> {
+    let mut answers: BTreeMap<String, Together> = BTreeMap::new();
+    for verdict in verdicts {
+        let answer =
+            answers.entry(verdict.answer.clone()).or_insert(Together { up: true, ..Together::default() });
+        answer.failing.extend(&verdict.failing);
+        if !verdict.up {
+            answer.up = false;
+            answer.said_no.get_or_insert_with(|| (verdict.monitor.clone(), verdict.error.clone()));
+        }
+    }
+    answers
+}
+
+/// A change of a verdict.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// When.
+    pub at: Time,
+    /// To what.
+    pub up: bool,
+    /// Why, in words; empty when it came up.
+    pub why: String,
+}
+
+/// One address of a monitored answer, or its heartbeat.
+#[derive(Clone, Debug)]
+pub struct AddressState {
+    /// None for a heartbeat.
+    pub address: Option<IpAddr>,
+    /// After rise and fall; none before the first result.
+    pub up: Option<bool>,
+    /// What `up` was before it changed.
+    before: Option<bool>,
+    /// When it changed.
+    changed: Duration,
+    /// Results in a row that say otherwise.
+    streak: u32,
+    /// The last result.
+    pub ok: Option<bool>,
+    /// When that was.
+    pub checked_at: Option<Time>,
+    /// The last error, in words.
+    pub error: String,
+    /// What a good result had to say all the same, such as that a certificate ends soon.
+    pub warning: String,
+    /// How long the last good probe took.
+    pub latency: Option<Duration>,
+}
+
+impl AddressState {
+    fn new(address: Option<IpAddr>, up: Option<bool>) -> AddressState {
+        AddressState {
+            address,
+            up,
+            before: up,
+            changed: Duration::ZERO,
+            streak: 0,
+            ok: None,
+            checked_at: None,
+            error: String::new(),
+            warning: String::new(),
+            latency: None,
+        }
+    }
+
+    fn family(&self) -> Option<Family> {
+        self.address.map(Family::of)
+    }
+
+    fn set(&mut self, up: Option<bool>, now: Duration) {
+        (self.before, self.up, self.changed, self.streak) = (self.up, up, now, 0);
+    }
+}
+
+/// What is frozen, by family.
+pub type FrozenFamilies = [bool; 2];
+
+/// One monitor's judgement of one answer.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    /// What it judges.
+    pub monitored: Monitored,
+    /// Its addresses, in the order they are written.
+    pub addresses: Vec<AddressState>,
+    /// Its last changes, oldest first.
+    pub history: VecDeque<Event>,
+    /// What the addresses say, before damping.
+    raw: Option<bool>,
+    /// What is said.
+    up: Option<bool>,
+    damping: Damping,
+    since: Time,
+    checked_at: Time,
+    error: String,
+    /// What was told last, and when.
+    told: Option<(Verdict, Duration)>,
+}
+
+impl Judge {
+    /// A judge who knows nothing, or what was kept of the last run.
+    pub fn new(monitored: Monitored, kept: Option<&Verdict>) -> Judge {
+        let slots: Vec<Option<IpAddr>> = match monitored.addresses.is_empty() {
+            true => vec![None],
+            false => monitored.addresses.iter().copied().map(Some).collect(),
+        };
+        let up = |address: &Option<IpAddr>| {
+            kept.map(|kept| address.is_none_or(|address| !kept.failing.contains(&address)))
+        };
+        let mut judge = Judge {
+            addresses: slots.iter().map(|address| AddressState::new(*address, up(address))).collect(),
+            monitored,
+            history: VecDeque::new(),
+            raw: None,
+            up: None,
+            damping: Damping::default(),
+            since: kept.map_or(Time::UNIX_EPOCH, |kept| kept.since),
+            checked_at: kept.map_or(Time::UNIX_EPOCH, |kept| kept.checked_at),
+            error: kept.map_or(String::new(), |kept| kept.error.clone()),
+            told: None,
+        };
+        if let Some(kept) = kept {
+            if !kept.up && judge.verdict_of_addresses() == Some(true) {
+                judge.addresses.iter_mut().for_each(|state| state.up = Some(false));
+            }
+            (judge.raw, judge.up) = (Some(kept.up), Some(kept.up));
+        }
+        judge
+    }
+
+    /// Takes over what an earlier judge of the same check knows, after the answer's addresses have changed.
+    pub fn take_over(&mut self, earlier: &Judge) {
+        for state in &mut self.addresses {
+            if let Some(known) = earlier.addresses.iter().find(|known| known.address == state.address) {
+                *state = known.clone();
+            }
+        }
+        self.history = earlier.history.clone();
+        self.damping = earlier.damping.clone();
+        self.error = earlier.error.clone();
+        (self.raw, self.up) = (earlier.raw, earlier.up);
+        (self.since, self.checked_at) = (earlier.since, earlier.checked_at);
+    }
+
+    /// Another result of one of its addresses.
+    pub fn observe(
+        &mut self,
+        index: usize,
+        result: &Result<Passed, ProbeError>,
+        frozen: FrozenFamilies,
+        now: Moment,
+    ) {
+        let check = &self.monitored.check;
+        let Some(state) = self.addresses.get_mut(index) else { return };
+        let ok = result.is_ok();
+        state.ok = Some(ok);
+        state.checked_at = Some(now.wall);
+        self.checked_at = now.wall;
+        match result {
+            Ok(passed) => {
+                state.latency = Some(passed.latency);
+                state.warning.clone_from(&passed.warning);
+            }
+            Err(error) => {
+                state.error.clone_from(&error.words);
+                self.error = match state.address {
+                    Some(address) if self.monitored.addresses.len() > 1 => format!("{address}: {error}"),
+                    _ => error.words.clone(),
+                };
+            }
+        }
+        let needed = if ok { check.rise } else { check.fall };
+        match state.up {
+            _ if state.family().is_some_and(|family| frozen[family as usize]) => state.streak = 0,
+            None => state.set(Some(ok), now.elapsed),
+            Some(up) if up == ok => state.streak = 0,
+            Some(_) => {
+                state.streak += 1;
+                if state.streak >= needed {
+                    state.set(Some(ok), now.elapsed);
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// A family is frozen: what fell in it since the failure began was our doing, and is taken back.
+    pub fn freeze(&mut self, family: Family, began: Duration, now: Moment) {
+        for state in self.addresses.iter_mut().filter(|state| state.family() == Some(family)) {
+            state.streak = 0;
+            if state.up == Some(false) && state.before != Some(false) && state.changed >= began {
+                // What is not known counts as up, and somebody has been told that it is down.
+                state.up = Some(true);
+            }
+        }
+        self.damping.forget(began);
+        // Taking back is no change of the answer's own.
+        self.raw = self.verdict_of_addresses();
+        self.settle(now);
+    }
+
+    /// Carries the addresses' states over to the answer.
+    fn settle(&mut self, now: Moment) {
+        let raw = self.verdict_of_addresses();
+        if raw != self.raw {
+            if self.raw.is_some() && raw.is_some() {
+                self.damping.change(&self.monitored.check.flap, now.elapsed);
+            }
+            self.raw = raw;
+        }
+        let up = raw.map(|raw| raw && !self.damping.holds(now.elapsed));
+        if up == self.up {
+            return;
+        }
+        self.up = up;
+        self.since = now.wall;
+        let Some(up) = up else { return };
+        if self.history.len() == HISTORY_EVENTS_MAX {
+            self.history.pop_front();
+        }
+        let why = match up {
+            true => String::new(),
+            false if raw == Some(true) => "flapping; held down".into(),
+            false => self.error.clone(),
+        };
+        self.history.push_back(Event { at: now.wall, up, why });
+    }
+
+    /// What the addresses say. Those that are not known yet are taken to be up; none when none is known.
+    fn verdict_of_addresses(&self) -> Option<bool> {
+        if self.addresses.iter().all(|state| state.up.is_none()) {
+            return None;
+        }
+        let is_up = |state: &&AddressState| state.up != Some(false);
+        let enough = |up: usize, least: usize| up >= least;
+        Some(match self.monitored.check.rule {
+            Rule::Quorum(quorum) => {
+                let up = self.addresses.iter().filter(is_up).count();
+                enough(up, self.addresses.len().min(quorum as usize))
+            }
+            // By family, because a client gets the list of one: an answer whose IPv4 is dead would be given
+            // to IPv4 clients for its IPv6.
+            Rule::Each(least) => [None, Some(Family::Ipv4), Some(Family::Ipv6)].into_iter().all(|family| {
+                let of_family = || self.addresses.iter().filter(|state| state.family() == family);
+                enough(of_family().filter(is_up).count(), least.of(of_family().count()))
+            }),
+        })
+    }
+
+    /// Addresses that leave the list. Where all of a family fail, those that failed together with the last
+    /// stay: none is known to be better, while what failed long before is known to be worse.
+    fn failing(&self) -> Vec<IpAddr> {
+        let check = &self.monitored.check;
+        if !matches!(check.rule, Rule::Each(_)) {
+            return Vec::new();
+        }
+        let together = check.interval * (check.fall + 1);
+        let mut failing = Vec::new();
+        for family in Family::ALL {
+            let of_family = || self.addresses.iter().filter(|state| state.family() == Some(family));
+            let down = || of_family().filter(|state| state.up == Some(false));
+            let last = down().map(|state| state.changed).max().unwrap_or_default();
+            let is_all = down().count() == of_family().count();
+            let leaves = |state: &&AddressState| !is_all || state.changed + together < last;
+            failing.extend(down().filter(leaves).filter_map(|state| state.address));
+        }
+        failing
+    }
+
+    /// What it says now; none before the first result.
+    pub fn verdict(&self, frozen: FrozenFamilies, now: Duration) -> Option<Verdict> {
+        let slowest = self.addresses.iter().filter_map(|state| state.latency).max();
+        let is_frozen = |state: &AddressState| state.family().is_some_and(|family| frozen[family as usize]);
+        Some(Verdict {
+            monitor: self.monitored.monitor.clone(),
+            answer: self.monitored.answer.clone(),
+            up: self.up?,
+            failing: self.failing(),
+            since: self.since,
+            checked_at: self.checked_at,
+            error: self.error.clone(),
+            latency_ms: slowest.map(milliseconds),
+            flapping: self.damping.holds(now),
+            frozen: self.addresses.iter().any(is_frozen),
+        })
+    }
+
+    /// The verdict, if it is another than was told last, or that is long ago.
+    pub fn news(&mut self, frozen: FrozenFamilies, now: Duration) -> Option<Verdict> {
+        let verdict = self.verdict(frozen, now)?;
+        let is_old = |told: &Verdict, at: Duration| {
+            let says = |verdict: &Verdict| (verdict.up, verdict.flapping, verdict.frozen);
+            let again = now - at >= self.monitored.check.max_age / TOLD_PER_AGE;
+            says(told) != says(&verdict) || told.failing != verdict.failing || again
+        };
+        if self.told.as_ref().is_some_and(|(told, at)| !is_old(told, *at)) {
+            return None;
+        }
+        self.told = Some((verdict.clone(), now));
+        Some(verdict)
+    }
+}

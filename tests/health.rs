@@ -1,0 +1,524 @@
+//! Monitors: results over time to verdicts, whole rooms on a clock that the test turns, and the real thing on
+//! loopback. What each kind of probe makes of good and bad servers is in `tests/probes.rs`.
+
+mod support;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rhumb::files::parse_duration;
+use rhumb::health::probe::{Passed, ProbeError};
+use rhumb::health::room::{Outcome, Room, Start};
+use rhumb::health::verdict::Judge;
+use rhumb::health::{Health, Moment, Verdict, together};
+use rhumb::state::chains::Chains;
+use rhumb::state::monitors::{Check, Family, Monitored, Plan};
+use support::project;
+
+/// Longer than any machine is busy: reached only when the test has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn at(elapsed: Duration) -> Moment {
+    Moment { wall: "2026-01-01T00:00:00Z".parse::<jiff::Timestamp>().unwrap() + elapsed, elapsed }
+}
+
+fn time(text: &str) -> Duration {
+    parse_duration(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What the files say.
+fn plan(text: &str) -> Plan {
+    let (mut chains, mut problems) = (Chains::default(), Vec::new());
+    chains.read_file(Path::new("test.toml"), text, &mut problems);
+    chains.check_monitors(&mut problems);
+    assert_eq!(problems, [], "{text}");
+    chains.plan()
+}
+
+fn check(fields: &str) -> Arc<Check> {
+    let text = format!(
+        "[[record]]\nname = 'x'\nfilters = []\nanswer = {{ a = '192.0.2.1' }}\n\
+         [monitor.m]\nkind = 'tcp'\nport = 80\ntarget = {{ answer = 'x/answer 1' }}\n{fields}"
+    );
+    plan(&text).monitored.remove(0).check
+}
+
+/// A judge who knows nothing.
+fn judge(addresses: Vec<IpAddr>, fields: &str) -> Judge {
+    let [monitor, answer, pool, site] = ["m", "a", "p", "s"].map(String::from);
+    Judge::new(Monitored { monitor, answer, pool, site, addresses, check: check(fields) }, None)
+}
+
+fn failed() -> Result<Passed, ProbeError> {
+    Err(ProbeError::new("refused"))
+}
+
+/// A verdict in words; times since the start.
+fn words(verdict: Option<Verdict>) -> String {
+    let Some(verdict) = verdict else { return "unknown".into() };
+    let since = (verdict.since - at(Duration::ZERO).wall).as_secs();
+    let mut words = format!("{} since {since}s", if verdict.up { "up" } else { "down" });
+    for address in &verdict.failing {
+        words += &format!(" without {address}");
+    }
+    words += if verdict.flapping { " flapping" } else { "" };
+    words += if verdict.frozen { " frozen" } else { "" };
+    words
+}
+
+/// `UPDATE=1 cargo test --test health` writes the verdicts into the file.
+#[test]
+fn verdicts_over_time() {
+    let file = project().join("tests/data/health/verdicts.txt");
+    let text = fs::read_to_string(&file).unwrap();
+    let mut cases = text.split("== ");
+    let mut updated = cases.next().unwrap().to_string();
+    for case in cases {
+        let (head, lines) = case.split_once("\n-- ").unwrap();
+        let (addresses, lines) = lines.split_once('\n').unwrap();
+        let (_, fields) = head.split_once('\n').unwrap_or((head, ""));
+        let of_case = addresses.split(' ').map(|address| address.parse().unwrap()).collect();
+        let mut judge = judge(of_case, fields);
+        updated += &format!("== {head}\n-- {addresses}\n");
+        let mut frozen = [false; 2];
+        for line in lines.lines().filter(|line| !line.is_empty()) {
+            let parts: Vec<&str> = line.split_whitespace().collect();
+            let now = at(time(parts[0]));
+            let family = |name: &str| *Family::ALL.iter().find(|family| family.name() == name).unwrap();
+            let taken = match parts[1] {
+                "freeze" => {
+                    judge.freeze(family(parts[2]), time(parts[4]), now);
+                    frozen[family(parts[2]) as usize] = true;
+                    5
+                }
+                "free" => {
+                    frozen[family(parts[2]) as usize] = false;
+                    3
+                }
+                results => {
+                    for (index, result) in results.chars().enumerate().filter(|(_, result)| *result != '.') {
+                        let result = if result == '+' { Ok(Passed::default()) } else { failed() };
+                        judge.observe(index, &result, frozen, now);
+                    }
+                    2
+                }
+            };
+            let said = words(judge.verdict(frozen, now.elapsed));
+            let head = format!("{:5} {}", parts[0], parts[1..taken].join(" "));
+            updated += &format!("{head:<12} {said}\n");
+        }
+        updated += "\n";
+    }
+    let updated = format!("{}\n", updated.trim_end());
+    match std::env::var_os("UPDATE") {
+        Some(_) => fs::write(&file, updated).unwrap(),
+        None => assert_eq!(updated, text, "UPDATE=1 cargo test --test health writes the file anew"),
+    }
+}
+
+proptest! {
+    /// Whatever comes: a family's list never becomes empty, what flaps is down, an answer that is up has the
+    /// addresses it must have, and a frozen verdict is not drained.
+    #[test]
+    fn what_always_holds(
+        results in proptest::collection::vec((0usize..5, any::<bool>(), 0u64..30, 0u8..20), 1..200),
+        fall in 1u32..4, rise in 1u32..4, least in 1usize..4,
+    ) {
+        let fields = format!(
+            "fall = {fall}\nrise = {rise}\nmin_addresses = {least}\n\
+             flap = {{ changes = 3, within = '2m', hold = '20s', hold_max = '2m' }}"
+        );
+        let addresses: Vec<IpAddr> =
+            ["192.0.2.1", "192.0.2.2", "192.0.2.3", "2001:db8::1", "2001:db8::2"].map(|a| a.parse().unwrap()).to_vec();
+        let mut judge = judge(addresses.clone(), &fields);
+        let (mut now, mut frozen) = (Duration::ZERO, [false; 2]);
+        for (index, ok, seconds, what) in results {
+            now += Duration::from_secs(seconds);
+            let was_up = judge.verdict(frozen, now).is_none_or(|verdict| verdict.up);
+            match what {
+                0 => {
+                    frozen = [true; 2];
+                    Family::ALL.iter().for_each(|family| judge.freeze(*family, now.saturating_sub(time("10s")), at(now)));
+                }
+                1 => frozen = [false; 2],
+                _ => judge.observe(index, &if ok { Ok(Passed::default()) } else { failed() }, frozen, at(now)),
+            }
+            let Some(verdict) = judge.verdict(frozen, now) else { continue };
+            prop_assert!(!(verdict.flapping && verdict.up));
+            prop_assert!(frozen != [true; 2] || verdict.up || !was_up, "drained while frozen");
+            for family in Family::ALL {
+                let all = addresses.iter().filter(|address| Family::of(**address) == family).count();
+                let out = verdict.failing.iter().filter(|address| Family::of(**address) == family).count();
+                prop_assert!(out < all, "{verdict:?}");
+                prop_assert!(!verdict.up || all - out >= least.min(all), "{verdict:?}");
+            }
+        }
+    }
+}
+
+/// A room whose probes take no time, on a clock that only the test turns.
+struct Turned {
+    room: Room,
+    now: Duration,
+    /// Addresses that do not answer.
+    dead: HashSet<IpAddr>,
+    /// Reference targets that do not answer.
+    dead_references: bool,
+    /// Every probe of an address, with its time.
+    probed: Vec<(Duration, SocketAddr)>,
+    /// The last that was told of each answer, and how often anything was.
+    told: BTreeMap<(String, String), Verdict>,
+    tellings: usize,
+}
+
+impl Turned {
+    fn new(plan: Plan, kept: Vec<Verdict>) -> Turned {
+        let room = Room::new(7, plan, kept, at(Duration::ZERO));
+        Turned {
+            room,
+            now: Duration::ZERO,
+            dead: HashSet::new(),
+            dead_references: false,
+            probed: Vec::new(),
+            told: BTreeMap::new(),
+            tellings: 0,
+        }
+    }
+
+    /// Runs until then.
+    fn run(&mut self, until: &str) {
+        let until = time(until);
+        self.hear();
+        while let Some(next) = self.room.next().filter(|next| *next <= until) {
+            self.now = next.max(self.now);
+            while let Some((key, start)) = self.room.start(at(self.now)) {
+                let outcome = match start {
+                    Start::Address(_, target) => {
+                        self.probed.push((self.now, target));
+                        let is_dead = self.dead.contains(&target.ip());
+                        Outcome::Address(if is_dead { failed() } else { Ok(Passed::default()) })
+                    }
+                    Start::Reference(..) => Outcome::Reference([Some(!self.dead_references), None]),
+                };
+                self.room.observe(key, outcome, at(self.now));
+            }
+            self.hear();
+        }
+        self.now = until;
+    }
+
+    fn hear(&mut self) {
+        let news = self.room.news(at(self.now));
+        self.tellings += news.len();
+        self.told.extend(news.into_iter().map(|told| ((told.monitor.clone(), told.answer.clone()), told)));
+    }
+
+    fn kill(&mut self, addresses: &str) {
+        self.dead = addresses.split_whitespace().map(|address| address.parse().unwrap()).collect();
+    }
+
+    /// What was told last, of all answers.
+    fn said(&self) -> Vec<String> {
+        let said = self.told.values().map(|verdict| (verdict.answer.as_str(), words(Some(verdict.clone()))));
+        said.map(|(answer, words)| format!("{answer} {words}")).collect()
+    }
+
+    fn downs(&self) -> usize {
+        self.told.values().filter(|verdict| !verdict.up).count()
+    }
+}
+
+/// Pools of two PoPs each, of two IPv4 addresses and an IPv6 address each, and a monitor of all.
+fn pools(count: usize) -> String {
+    let mut text = "[pop.x]\ncountry = 'IE'\n[pop.y]\ncountry = 'JP'\n".to_string();
+    for pool in 0..count {
+        for (number, pop) in [(1, "x"), (2, "y")] {
+            text += &format!(
+                "[[pool.p{pool}.answer]]\npop = '{pop}'\na = ['192.0.{pool}.{number}', '192.0.{pool}.1{number}']\n\
+                 aaaa = ['2001:db8:{pool}::{number}']\n"
+            );
+        }
+        text += &format!("[monitor.m{pool}]\nkind = 'tcp'\nport = 80\ntarget = {{ pool = 'p{pool}' }}\n");
+    }
+    text
+}
+
+const POOL_0: &str = "192.0.0.1 192.0.0.2 192.0.0.11 192.0.0.12";
+const POOL_1: &str = "192.0.1.1 192.0.1.2 192.0.1.11 192.0.1.12";
+
+#[test]
+fn a_pool_that_fails_goes_down_and_comes_back() {
+    let mut turned = Turned::new(plan(&pools(3)), vec![]);
+    assert!(!turned.room.has_reported());
+    turned.run("3s");
+    assert!(turned.room.has_reported(), "the first round takes three seconds");
+    turned.run("100s");
+    assert_eq!(turned.downs(), 0);
+    assert_eq!(turned.told.len(), 6);
+    turned.kill(POOL_0);
+    turned.run("150s");
+    assert_eq!((turned.downs(), turned.room.alarms()), (2, vec![]));
+    turned.kill("");
+    turned.run("200s");
+    assert_eq!(turned.downs(), 0);
+    let status = turned.room.status(at(turned.now));
+    let history: Vec<bool> = status[0].history.iter().map(|event| event.up).collect();
+    assert_eq!(history, [true, false, true]);
+    assert!(status[0].history[1].why.ends_with(": refused"), "{:?}", status[0].history);
+    assert_eq!((status[0].kind, status[0].addresses.len()), ("tcp", 3));
+}
+
+#[test]
+fn everything_at_once_is_our_own_failure() {
+    // Even where a single bad result is a fall.
+    for fall in ["fall = 1\n", ""] {
+        let mut text = pools(3);
+        text = text.replace("port = 80\n", &format!("port = 80\n{fall}"));
+        let mut turned = Turned::new(plan(&text), vec![]);
+        turned.run("100s");
+        turned.kill(&format!("{POOL_0} {POOL_1}"));
+        turned.run("115s");
+        let alarms = turned.room.alarms();
+        assert_eq!((alarms.len(), alarms[0].family), (1, "IPv4"));
+        assert_eq!(alarms[0].why, "2 of 3 pools fail at once");
+        turned.run("1000s");
+        assert_eq!(turned.downs(), 0, "nothing is drained");
+        assert!(turned.told.values().all(|verdict| verdict.frozen && verdict.failing.is_empty()));
+        // One is back, so what is left is theirs.
+        turned.kill(POOL_0);
+        turned.run("1100s");
+        assert_eq!((turned.downs(), turned.room.alarms()), (2, vec![]));
+    }
+}
+
+#[test]
+fn references_are_asked_where_there_are_any() {
+    let text = pools(3) + "[health]\nreferences = ['tcp://192.0.2.1:443', 'https://www.example.net']\n";
+    let mut turned = Turned::new(plan(&text), vec![]);
+    turned.run("100s");
+    // Every pool is gone and the references are there: it is theirs.
+    turned.kill(&format!("{POOL_0} {POOL_1} 192.0.2.1 192.0.2.2 192.0.2.11 192.0.2.12"));
+    turned.run("150s");
+    assert_eq!((turned.downs(), turned.room.alarms()), (6, vec![]));
+    turned.kill("");
+    turned.run("200s");
+    turned.dead_references = true;
+    turned.kill(POOL_0);
+    turned.run("300s");
+    assert_eq!(turned.downs(), 0);
+    assert_eq!(turned.room.alarms()[0].why, "2 of 2 reference targets fail");
+    turned.dead_references = false;
+    turned.run("400s");
+    assert_eq!((turned.downs(), turned.room.alarms()), (2, vec![]));
+}
+
+#[test]
+fn updates_keep_what_did_not_change() {
+    let mut turned = Turned::new(plan(&pools(3)), vec![]);
+    turned.kill("192.0.0.1 192.0.0.11");
+    turned.run("60s");
+    let down = "p0/x down since 2s".to_string();
+    assert!(turned.said()[0].starts_with("p0/x down"), "{:?}", turned.said());
+    let before = turned.room.status(at(turned.now));
+    // An address more, a pool less, another port: the rest stays as it is.
+    let text = pools(2).replace("'192.0.0.11'", "'192.0.0.11', '192.0.0.21'");
+    let text = text.replacen("['192.0.1.1', '192.0.1.11']", "['192.0.1.11']", 1);
+    turned.room.update(plan(&text), at(turned.now));
+    let after = turned.room.status(at(turned.now));
+    assert_eq!(after.len(), 4);
+    assert_eq!(after[1], before[1]);
+    assert_eq!(after[0].verdict.as_ref().unwrap().since, before[0].verdict.as_ref().unwrap().since, "{down}");
+    assert_eq!(
+        after[0].addresses.iter().map(|address| address.up).collect::<Vec<_>>(),
+        [Some(false), Some(false), None, Some(true)]
+    );
+    assert!(turned.room.has_reported(), "it stays ready");
+    // The new address is heard, and the answer is up by it.
+    turned.run("80s");
+    assert!(turned.said()[0].starts_with("p0/x up"), "{:?}", turned.said());
+    assert!(turned.said()[0].ends_with("without 192.0.0.1 without 192.0.0.11"), "{:?}", turned.said());
+    // Another check is another monitor: it knows nothing yet.
+    turned.room.update(plan(&text.replace("port = 80", "port = 81")), at(turned.now));
+    assert!(turned.room.status(at(turned.now)).iter().all(|status| status.verdict.is_none()));
+    // And what was written last is what is probed, each address once in its interval.
+    turned.probed.clear();
+    turned.run("100s");
+    turned.probed.clear();
+    turned.run("160s");
+    assert!(turned.probed.iter().all(|(_, target)| target.port() == 81));
+    let addresses: HashSet<_> = turned.probed.iter().map(|(_, target)| target.ip()).collect();
+    assert_eq!(addresses.len(), 12);
+    for address in addresses {
+        let count = turned.probed.iter().filter(|(_, target)| target.ip() == address).count();
+        assert!((5..=7).contains(&count), "{address}: {count}");
+    }
+}
+
+#[test]
+fn what_ran_while_it_was_taken_out_says_nothing() {
+    let mut room = Room::new(7, plan(&pools(1)), vec![], at(Duration::ZERO));
+    let now = at(time("3s"));
+    let running: Vec<_> = std::iter::from_fn(|| room.start(now)).collect();
+    assert_eq!(running.len(), 6);
+    room.update(Plan::default(), now);
+    for (key, _) in running {
+        room.observe(key, Outcome::Address(failed()), now);
+    }
+    assert!(room.has_reported());
+    assert_eq!(
+        (room.status(now), room.news(now), room.start(at(time("1h"))).is_none()),
+        (vec![], vec![], true)
+    );
+}
+
+#[test]
+fn kept_verdicts_are_used_while_they_are_young() {
+    let mut turned = Turned::new(plan(&pools(1)), vec![]);
+    turned.kill("192.0.0.1 192.0.0.2 192.0.0.12");
+    turned.run("60s");
+    let kept: Vec<Verdict> = turned.told.values().cloned().collect();
+    let said = turned.said();
+    assert_eq!(turned.downs(), 1, "{said:?}");
+    // As the store has it.
+    let json = serde_json::to_string(&kept).unwrap();
+    let mut kept: Vec<Verdict> = serde_json::from_str(&json).unwrap();
+    let start = at(Duration::ZERO).wall;
+    for verdict in &mut kept {
+        verdict.checked_at = start - Duration::from_secs(299);
+    }
+    let mut again = Turned::new(plan(&pools(1)), kept.clone());
+    assert!(again.room.has_reported(), "no first round is needed");
+    again.hear();
+    assert_eq!(again.said(), said);
+    again.kill("192.0.0.1 192.0.0.2 192.0.0.12");
+    again.run("60s");
+    assert_eq!(again.said(), said, "nothing has changed");
+    // Too old, or from a clock that is wrong.
+    for age in [301, -11] {
+        kept.iter_mut().for_each(|verdict| verdict.checked_at = start - jiff::SignedDuration::from_secs(age));
+        let old = Room::new(7, plan(&pools(1)), kept.clone(), at(Duration::ZERO));
+        assert!(!old.has_reported() && old.status(at(Duration::ZERO)).iter().all(|s| s.verdict.is_none()));
+    }
+}
+
+#[test]
+fn a_verdict_is_told_again_before_it_is_old() {
+    let mut turned = Turned::new(plan(&pools(1)), vec![]);
+    turned.run("3s");
+    let first = turned.tellings;
+    turned.run("70s");
+    assert_eq!(turned.tellings, first, "nothing new");
+    turned.run("303s");
+    assert!((first + 6..=first + 8).contains(&turned.tellings), "{} after {first}", turned.tellings);
+    assert!(turned.told.values().all(|verdict| (at(turned.now).wall - verdict.checked_at).as_secs() < 95));
+}
+
+#[test]
+fn a_heartbeat_must_arrive() {
+    let text = "[[pool.p.answer]]\na = '192.0.2.1'\n[monitor.h]\nkind = 'push'\ntarget = { pool = 'p' }\n\
+                interval = '1m'\nfall = 2\nrise = 1\n";
+    let mut turned = Turned::new(plan(text), vec![]);
+    assert!(turned.room.has_reported(), "nothing we do brings a heartbeat");
+    turned.run("30s");
+    assert!(turned.room.push("h", "p/p", at(turned.now)));
+    assert!(!turned.room.push("h", "p/q", at(turned.now)) && !turned.room.push("i", "p/p", at(turned.now)));
+    turned.run("89s");
+    assert_eq!(turned.said(), ["p/p up since 30s"]);
+    // A second late is one interval missed, and no more.
+    turned.run("91s");
+    assert!(turned.room.push("h", "p/p", at(turned.now)));
+    turned.run("150s");
+    assert_eq!(turned.said(), ["p/p up since 30s"]);
+    turned.run("212s");
+    assert_eq!(turned.said(), ["p/p down since 211s"]);
+    assert_eq!(turned.told.values().next().unwrap().error, "no heartbeat within 1m");
+    assert!(turned.room.push("h", "p/p", at(turned.now)));
+    turned.run("213s");
+    assert_eq!(turned.said(), ["p/p up since 212s"]);
+}
+
+#[test]
+fn all_must_say_up() {
+    let mut turned =
+        Turned::new(plan(&(pools(1) + "[monitor.z]\nkind = 'tls'\ntarget = { pop = 'x' }\n")), vec![]);
+    turned.run("3s");
+    let mut verdicts: Vec<Verdict> = turned.told.into_values().collect();
+    assert_eq!(verdicts.len(), 3);
+    let up = |verdicts: &[Verdict]| -> Vec<bool> { together(verdicts).values().map(|all| all.up).collect() };
+    assert_eq!(up(&verdicts), [true, true]);
+    verdicts[2].up = false;
+    verdicts[2].error = "refused".into();
+    verdicts[0].failing = vec!["192.0.0.1".parse().unwrap()];
+    assert_eq!(up(&verdicts), [false, true]);
+    let x = &together(&verdicts)["p0/x"];
+    assert_eq!(x.said_no, Some(("z".into(), "refused".into())));
+    assert_eq!(x.failing.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.0.1"]);
+}
+
+/// The real thing: a server that answers, a port that refuses, and the thread that probes them.
+#[test]
+fn on_loopback() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let text = format!(
+        "[pop.x]\ncountry = 'IE'\n[[pool.p.answer]]\na = ['127.0.0.1', '127.0.0.2']\n\
+         [[pool.q.answer]]\na = '127.0.0.1'\n\
+         [monitor.tcp]\nkind = 'tcp'\nport = {port}\ntarget = {{ pool = 'p' }}\ninterval = '1s'\n\
+         [monitor.heart]\nkind = 'push'\ntarget = {{ pool = 'q' }}\n"
+    );
+    let (told, news) = mpsc::channel();
+    let health = Health::start(plan(&text), move |verdicts| told.send(verdicts).unwrap(), vec![]).unwrap();
+    assert!(health.wait_first_round(PATIENCE) && health.first_round());
+    let next = || news.recv_timeout(PATIENCE).unwrap().remove(0);
+    let mut verdict = next();
+    while verdict.failing.is_empty() {
+        verdict = next();
+    }
+    assert!(verdict.up);
+    assert_eq!(verdict.error, "127.0.0.2: connection refused");
+    assert!(health.push("heart", "q/q") && !health.push("tcp", "p/p"));
+    while verdict.answer != "q/q" {
+        verdict = next();
+    }
+    assert!(verdict.up);
+    let status = health.status();
+    assert_eq!(status.iter().map(|status| status.kind).collect::<Vec<_>>(), ["push", "tcp"]);
+    assert!(status[1].verdict.as_ref().unwrap().latency_ms.is_some());
+    assert_eq!(health.alarms(), []);
+    assert!(health.totals().probes >= 2 && health.totals().failures >= 1);
+    health.update(Plan::default());
+    assert_eq!(health.status(), []);
+    health.stop();
+    assert!(news.iter().flatten().all(|verdict| verdict.up), "and then no more");
+}
+
+/// Probes that are answered by nobody end one after the other when only one may run: that takes longer than
+/// the second over which the first round is spread.
+#[test]
+fn no_more_at_once_than_may_be() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let (count, timeout) = (30, Duration::from_millis(50));
+    // Connections wait in the listener's queue, where nothing answers them.
+    let monitors: String = (0..count)
+        .map(|number| {
+            format!(
+                "[monitor.m{number}]\nkind = 'http'\nport = {port}\ntimeout = '50ms'\ninterval = '1s'\n\
+                 target = {{ pool = 'p' }}\n"
+            )
+        })
+        .collect();
+    let text = format!("[[pool.p.answer]]\na = '127.0.0.1'\n{monitors}[health]\nprobes_at_once = 1\n");
+    let begun = std::time::Instant::now();
+    let health = Health::start(plan(&text), |_| {}, vec![]).unwrap();
+    assert!(health.wait_first_round(PATIENCE));
+    assert!(begun.elapsed() >= timeout * count, "{:?}", begun.elapsed());
+    let status = health.status();
+    assert_eq!(status[0].verdict.as_ref().unwrap().error, "no response within 50ms");
+    drop(health);
+}
