@@ -207,6 +207,9 @@ impl Server {
                 "no server answers on {name} ({cause}): start `rhumb serve` there, or name a server with \
                  --server URL"
             ),
+            _ if cause.to_string().contains("certificate") => {
+                format!("{name} is not trusted: {cause}; name the file of its authority with --ca")
+            }
             _ => format!("{name} is not reachable: {cause}"),
         })
     }
