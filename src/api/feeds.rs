@@ -44,7 +44,7 @@ pub async fn list(
 /// Shows a feed.
 #[utoipa::path(
     get, path = "/api/v1/feeds/{feed}", tag = "feeds",
-    params(("feed" = String, Path, description = "Its name.")),
+    params(("feed" = String, Path, description = "Its name.", example = "balancers")),
     responses((status = 200, description = "The feed.", body = FeedBody)),
 )]
 pub async fn show(
@@ -91,7 +91,7 @@ fn body(feed: &str, view: &View, now: Time) -> FeedBody {
 /// Gives values to a feed. They are served when the reply comes, and written to disk within a second.
 #[utoipa::path(
     post, path = "/api/v1/feeds/{feed}", tag = "feeds",
-    params(("feed" = String, Path, description = "Its name.")),
+    params(("feed" = String, Path, description = "Its name.", example = "balancers")),
     request_body = NewValues,
     responses((status = 200, description = "What became of them.", body = FedBody)),
 )]

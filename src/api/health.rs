@@ -1,4 +1,4 @@
-//! `/api/v1/monitors`, heartbeats, and `/api/v1/pools/{pool}/automation`: what health says, and stopping what it
+//! `/api/v1/monitors`, heartbeats, and `/api/v1/pools/{pool}/suspension`: what health says, and stopping what it
 //! does.
 
 use std::sync::Arc;

@@ -385,7 +385,7 @@ impl<'s> Fields<'s> {
     }
 }
 
-/// Reads a span of time as an operator writes it: `30s`, `2m`, `1h 30m`.
+/// Reads a span of time as an operator writes it: `30s`, `2m`, `1h 30m`, `90d`.
 ///
 /// # Errors
 /// What to write instead.

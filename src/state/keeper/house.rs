@@ -19,7 +19,9 @@ use crate::state::store::{Contents, StoreError};
 impl Keeper {
     /// Does what time asks for.
     pub(super) fn keep_time(&mut self) {
-        let is_running = self.wanted.migrations.values().any(|m| m.is_open());
+        // What is over already has no next moment: it ended while the store failed, or the clock was wrong.
+        let is_over = self.wanted.drains.values().any(|drain| drain.is_over(self.now));
+        let is_running = is_over || self.wanted.migrations.values().any(|m| m.is_open());
         let has_rested = self.elapsed.saturating_sub(self.timed_refresh) >= TIMED_REFRESH_LEAST;
         let is_due = has_rested && self.due.is_some_and(|due| due <= self.now);
         if !is_due && !is_running {
