@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use support::fake::{Fake, Script};
+use support::process::{Server, rhumb};
 use support::{Folder, project};
 
 /// A folder with a configuration, a server on its socket, and two more over TCP.
@@ -320,4 +321,82 @@ fn events_are_followed() {
     let asked = ground.local.asked();
     assert_eq!(asked[0], "GET /api/v1/events [last-event-id: 40]");
     assert_eq!(asked[1], "GET /api/v1/events [last-event-id: 42]");
+}
+
+/// The same commands and the real server: what they say goes over the wire as both understand it.
+#[test]
+fn a_night_with_the_real_server() {
+    let folder = Folder::example();
+    let server = Server::start(&folder);
+    let run = |arguments: &str, status: i32| {
+        let output = rhumb(folder.path(), &words(arguments).iter().map(String::as_str).collect::<Vec<_>>());
+        let said = [&output.stdout[..], &output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(output.status.code(), Some(status), "rhumb {arguments}\n{said}");
+        said
+    };
+    let check = |arguments: &str, status: i32, expect: &[&str]| {
+        let said = run(arguments, status);
+        for words in expect {
+            assert!(said.contains(words), "rhumb {arguments}: `{words}` is not in\n{said}");
+        }
+    };
+    check("status", 0, &[" is ready, at revision 0", "13 PoPs"]);
+    check("drains", 0, &["Nothing is drained."]);
+    check("drain eu-west-1 --reason failing --dry-run", 0, &["This would happen: drain eu-west-1 by 100 %"]);
+    check(
+        "drain eu-west-1 --reason failing",
+        0,
+        &["Done: drain eu-west-1", "Revision 1", "rhumb undrain eu-west-1"],
+    );
+    check("drain eu-west-1 --reason failing", 0, &["Nothing changed"]);
+    check("drain --pool wss --reason all", 1, &["would be left undrained", "add --force"]);
+    check("drain nowhere --reason typo", 1, &["nowhere", "eu-west-1"]);
+    check("drains", 0, &["eu-west-1", "100 %", "failing"]);
+    check("pops", 0, &["drained"]);
+    check("pools", 0, &["wss/eu-west-1/haproxy"]);
+    check("records wss-primary.example.com", 0, &["drain by local"]);
+    check(
+        "explain wss-primary.example.com A --client 81.2.69.0/24 --live --drain eu-west-2:30",
+        0,
+        &["NOERROR"],
+    );
+    check("undrain eu-west-1", 0, &["Done: undrain eu-west-1"]);
+    check("drains --history", 0, &["undrain eu-west-1", "drain eu-west-1 by 100 %"]);
+    check("split wss eu-west-1 haproxy=75 envoy=25", 0, &["Done: split wss at eu-west-1"]);
+    check("splits wss", 0, &["haproxy 75, envoy 25"]);
+    check("split wss eu-west-1 --files", 0, &["Done: split cleared"]);
+    let plan = "pool = 'wss'\nfrom = 'haproxy'\nto = 'envoy'\npops = ['eu-west-2']\nsteps = [50, 100]\n";
+    folder.write("plan.toml", plan);
+    check("migrate start plan.toml", 0, &["eu-west-2 to 50 % envoy"]);
+    check("migrate advance", 0, &["eu-west-2 to 100 % envoy"]);
+    check("migrate list", 0, &["wss-1"]);
+    check("migrate status wss-1", 0, &["eu-west-2 to 50 % envoy"]);
+    check("migrate rollback wss-1", 0, &["rolled back"]);
+    check("rollback 1 --reason earlier", 0, &["to revision 1"]);
+    check("feeds", 0, &["There are no feeds"]);
+    check("share", 0, &["Nothing steered"]);
+    check("token create ops --role operate --expires 90d", 0, &["rhumb_"]);
+    check("token list", 0, &["operate", "in 90 d"]);
+    check("token revoke ops", 0, &["token revoked ops"]);
+    check("audit --who local --action drain", 0, &["failing"]);
+    check("reload", 0, &["The files were read"]);
+    check("log-level debug", 0, &["debug"]);
+    check("clock accept", 0, &["Done"]);
+    check("state accept", 1, &["not damaged"]);
+    check("state export of-server.json", 0, &["from the server"]);
+    server.kill();
+    check("status", 3, &["no server answers"]);
+    check("state export of-file.json", 0, &["from the store's file"]);
+    let rows = |file: &str| {
+        let export: serde_json::Value = serde_json::from_str(&folder.read(file)).unwrap();
+        (export["rows"].clone(), export["revision"].clone())
+    };
+    assert_eq!(rows("of-server.json"), rows("of-file.json"));
+    check("state check of-file.json", 0, &["nothing is wrong"]);
+    fs::remove_dir_all(folder.path().join("state")).unwrap();
+    check("state export", 1, &["there is nothing to export"]);
+    check("state import of-server.json", 0, &["into the store's file"]);
+    check("state export again.json", 0, &["from the store's file"]);
+    assert_eq!(rows("of-server.json").0, rows("again.json").0);
 }

@@ -49,6 +49,8 @@ pub struct Request {
     query: Vec<(&'static str, String)>,
     headers: Vec<(&'static str, String)>,
     body: Option<Value>,
+    /// What to do about a no of this status, where the command knows more than the server says.
+    advice: Option<(u16, &'static str)>,
 }
 
 impl Request {
@@ -74,7 +76,7 @@ impl Request {
 
     fn new(method: Method, path: &[&str]) -> Request {
         let path = API.iter().chain(path).map(|part| part.to_string()).collect();
-        Request { method, path, query: Vec::new(), headers: Vec::new(), body: None }
+        Request { method, path, query: Vec::new(), headers: Vec::new(), body: None, advice: None }
     }
 
     fn with_body(mut self, body: &impl Serialize) -> Request {
@@ -85,6 +87,12 @@ impl Request {
     /// With a parameter, where there is one.
     pub fn with(mut self, name: &'static str, value: Option<impl ToString>) -> Request {
         self.query.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+
+    /// With what to do about a no of this status.
+    pub fn with_advice(mut self, status: u16, what_to_do: &'static str) -> Request {
+        self.advice = Some((status, what_to_do));
         self
     }
 
@@ -172,19 +180,23 @@ impl Server {
             builder = builder.timeout(timeout);
         }
         let response = builder.send().map_err(|error| self.broken(&error))?;
-        if response.status().is_success() { Ok(response) } else { Err(self.refused(response)) }
+        if response.status().is_success() { Ok(response) } else { Err(self.refused(response, request)) }
     }
 
-    fn refused(&self, response: Response) -> Failure {
+    fn refused(&self, response: Response, request: &Request) -> Failure {
         let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|seconds| seconds.parse().ok());
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let is_problem = kind.is_some_and(|kind| kind.starts_with("application/problem+json"));
+        let advice = request.advice.filter(|(about, _)| *about == status.as_u16()).map(|(_, advice)| advice);
         match response.json::<ProblemBody>() {
-            Ok(problem) if is_problem => {
-                Failure::Refused(Box::new(Refused { problem, retry_after, server: self.name.clone() }))
-            }
+            Ok(problem) if is_problem => Failure::Refused(Box::new(Refused {
+                problem,
+                retry_after,
+                server: self.name.clone(),
+                advice,
+            })),
             _ => Failure::Strange(format!(
                 "{} answered {status} without saying why; is it the API of a rhumb?",
                 self.name
@@ -207,6 +219,9 @@ impl Server {
                 "no server answers on {name} ({cause}): start `rhumb serve` there, or name a server with \
                  --server URL"
             ),
+            _ if cause.to_string().contains("certificate") => {
+                format!("{name} is not trusted: {cause}; name the file of its authority with --ca")
+            }
             _ => format!("{name} is not reachable: {cause}"),
         })
     }
@@ -269,6 +284,8 @@ pub struct Refused {
     /// Seconds after which it may say yes.
     retry_after: Option<u64>,
     server: String,
+    /// See [`Request::with_advice`].
+    advice: Option<&'static str>,
 }
 
 impl Refused {
@@ -276,6 +293,7 @@ impl Refused {
     fn advice(&self) -> Option<String> {
         let wait = self.retry_after.map(|seconds| format!("try again in {seconds} s"));
         match self.problem.status {
+            _ if self.advice.is_some() => self.advice.map(String::from),
             401 => Some("give a token with --token-file, RHUMB_TOKEN_FILE or RHUMB_TOKEN".into()),
             409 if !self.problem.guards.is_empty() => {
                 Some("add --force, and a --reason that says why".into())

@@ -102,10 +102,11 @@ impl ServerArgs {
         let mut http = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(self.timeout);
         if let Some(file) = ca {
             let pem = std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
-            let certificates = Certificate::from_pem_bundle(&pem);
-            http = http.tls_certs_only(
-                certificates.with_context(|| format!("{}: no certificates in PEM", file.display()))?,
-            );
+            let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+            if certificates.is_empty() {
+                bail!("{}: it has no certificate in PEM", file.display());
+            }
+            http = http.tls_certs_only(certificates);
         }
         let (name, url) = match name.strip_prefix("unix:") {
             Some(path) => {

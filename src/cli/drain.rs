@@ -17,6 +17,9 @@ use crate::state::model::Time;
 /// Sites that open connections are shown for one by one.
 const CONNECTIONS_SHOWN: usize = 12;
 
+/// What to do where nothing of one's own is there to be lifted.
+const OTHERS: &str = "`rhumb drains` shows what there is; --all-owners lifts others' drains too";
+
 /// Which answers: at least one of these, and all that are there must match.
 #[derive(clap::Args, Clone)]
 #[group(required = true, multiple = true)]
@@ -151,7 +154,10 @@ pub fn undrain(config: &Path, args: &UndrainArgs) -> anyhow::Result<Outcome> {
         force: args.write.force,
         expected_revision: None,
     };
-    let request = |_: &Server, dry_run| Ok(Request::post(&["drains", "lift"], &body(dry_run)));
+    let request = |_: &Server, dry_run| {
+        let request = Request::post(&["drains", "lift"], &body(dry_run));
+        Ok(if args.all_owners { request } else { request.with_advice(404, OTHERS) })
+    };
     write_and_tell(&servers, args.to.json, &args.write, request)
 }
 
@@ -277,4 +283,29 @@ fn read_return(text: &str) -> Result<ReturnBody, String> {
     let steps: Vec<u8> =
         steps.split(',').map(|step| step.trim().parse()).collect::<Result<_, _>>().map_err(|_| wrong())?;
     Ok(ReturnBody { steps, pause: check_duration(pause)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_day_is_the_next_one() {
+        let check = |of_day: &str, now: &str, expect: &str| {
+            let next = next(of_day.parse().unwrap(), now.parse().unwrap()).unwrap();
+            assert_eq!(next.to_string(), expect, "{of_day} at {now}");
+        };
+        check("02:00", "2026-11-24T01:59:59Z", "2026-11-24T02:00:00Z");
+        check("02:00", "2026-11-24T02:00:00Z", "2026-11-25T02:00:00Z");
+        check("02:00", "2026-12-31T23:00:00Z", "2027-01-01T02:00:00Z");
+    }
+
+    #[test]
+    fn steps_of_a_return() {
+        let read = read_return("10, 25,100/2m").unwrap();
+        assert_eq!((read.steps, read.pause.as_str()), (vec![10, 25, 100], "2m"));
+        for wrong in ["", "10", "10,/2m", "10/", "300/2m"] {
+            assert!(read_return(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -279,3 +279,36 @@ fn redraw(frame: &str, height: usize) -> std::io::Result<usize> {
     stdout.flush()?;
     Ok(lines.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_people_read_them() {
+        let cases = [(0.0, "0"), (999.0, "999"), (1000.0, "1,000"), (-1_234_567.25, "-1,234,567.25")];
+        for (is, expect) in cases {
+            assert_eq!(number(is), expect);
+        }
+        assert_eq!([percent(12.34), percent(100.0), percent(None)], ["12.3 %", "100 %", "-"]);
+    }
+
+    #[test]
+    fn spans_and_moments_as_people_read_them() {
+        let cases = [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3_725, "1 h 2 min"),
+            (86_400, "1 d"),
+            (90_000, "1 d 1 h"),
+        ];
+        for (seconds, expect) in cases {
+            assert_eq!(span(seconds), expect);
+        }
+        let at = |text: &str| text.parse::<Time>().unwrap();
+        let now = at("2026-11-24T02:14:00Z");
+        assert_eq!(moment(at("2026-11-24T02:10:00Z"), now), "02:10Z, 4 min ago");
+        assert_eq!(moment(at("2026-11-25T02:00:00Z"), now), "2026-11-25 02:00Z, in 23 h 46 min");
+    }
+}

@@ -175,8 +175,10 @@ fn tell_several(answers: &[Answer<Said<Status>>]) -> Told {
     Told { out, ..told }
 }
 
-/// What should be the same everywhere.
-const COMPARED: [(&str, fn(&Status) -> String); 8] = [
+/// Something that should be the same everywhere: what it is called, and what it is.
+type Compared = (&'static str, fn(&Status) -> String);
+
+const COMPARED: [Compared; 8] = [
     ("ready", |status| if status.ready { "yes".into() } else { "no".into() }),
     ("revision", |status| status.revision.to_string()),
     ("version", |status| status.version.clone()),
