@@ -196,7 +196,7 @@ const EXIT_STATUS: &str = "\
 Exit status: 0 done; 1 refused or failed; 2 the command line is wrong; 3 no server is reachable; \
 4 some servers did it and some did not.";
 
-/// Runs the command line. How it ends is documented in [`Outcome`].
+/// Runs the command line; the exit status is what the end of its help says.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let config = &cli.config;
