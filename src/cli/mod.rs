@@ -18,6 +18,7 @@ mod drains;
 mod explain;
 mod feed;
 mod geoip;
+mod health;
 mod inventory;
 mod migrate;
 mod node;
@@ -147,6 +148,11 @@ enum Command {
     Splits(split::SplitsArgs),
     /// Move a pool's clients from one stack to another, PoP by PoP, in steps, and back.
     Migrate(migrate::Args),
+    /// Show what the monitors say: up or down, since when, and the last error.
+    Health(health::HealthArgs),
+    /// Stop what health does to a pool, or let it act again.
+    #[command(subcommand)]
+    Policy(health::PolicyCommand),
     /// Give values of a feed: load, connections, up or down.
     ///
     /// Example: rhumb feed lb-stats --answer wss/eu-west-1/envoy connections=8123 up=true
@@ -212,6 +218,8 @@ pub fn run() -> ExitCode {
         Command::Split(args) => split::split(config, args),
         Command::Splits(args) => split::splits(config, args),
         Command::Migrate(args) => migrate::run(config, args),
+        Command::Health(args) => health::health(config, args),
+        Command::Policy(command) => health::policy(config, command),
         Command::Feed(args) => feed::feed(config, args),
         Command::Feeds { to } => feed::feeds(config, to),
         Command::Audit(args) => audit::audit(config, args),

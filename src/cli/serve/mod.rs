@@ -132,8 +132,13 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
 
 /// What the node calls itself: what the configuration says, else the host's name.
 fn node_name(config: &Config) -> String {
-    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string();
-    if config.identity.id.is_empty() { host() } else { config.identity.id.clone() }
+    if !config.identity.id.is_empty() {
+        return config.identity.id.clone();
+    }
+    // A service may see neither of them.
+    let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let read = files.iter().find_map(|file| std::fs::read_to_string(file).ok());
+    read.map_or_else(|| "rhumb".into(), |name| name.trim().to_string())
 }
 
 fn worker_maker(
