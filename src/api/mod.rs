@@ -78,8 +78,8 @@ pub type SetLogLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 /// See [`Hooks::served`].
 pub type Served = dyn Fn(&str, Option<&str>, u16) + Send + Sync;
 
-/// Takes a heartbeat: the monitor, and the answer.
-pub type Heartbeats = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
+/// See [`Hooks::heartbeat`].
+pub type TakeHeartbeat = dyn Fn(&str, &str) -> bool + Send + Sync;
 
 /// What other rooms give: what the control plane shows without knowing how it comes about.
 pub struct Hooks {
@@ -101,7 +101,7 @@ pub struct Hooks {
     /// What the monitors say.
     pub monitors: Box<dyn Fn() -> Vec<MonitorStatus> + Send + Sync>,
     /// Takes a heartbeat of a push monitor for an answer; false when there is no such monitor.
-    pub heartbeat: Heartbeats,
+    pub heartbeat: Box<TakeHeartbeat>,
     /// What health asks a person to look at.
     pub health_alarms: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The wall clock.

@@ -203,6 +203,7 @@ fn complete(method: &str, path: &str, operation: &mut Operation, rule: Rule) {
         problems.push(("404", "It names something that is not there; the detail names what is."));
     }
     if has_body {
+        problems.push(("408", "The body did not come in time."));
         problems.extend([("413", "The body is too long."), ("415", "The body is not JSON.")]);
     }
     if is_write {
