@@ -45,8 +45,7 @@ pub fn drained_capacity(base: &Base, model: &Model, pool: &str, now: Time) -> f6
     (out.sum::<f64>() - never.sum::<f64>()).max(0.0) / all
 }
 
-/// How much of a pool's PoP is taken out: by drains and by
-/// splits of weight 0 together, 0 to 1.
+/// How much of a pool's PoP is taken out: by drains and by splits of weight 0 together, 0 to 1.
 fn taken_out(base: &Base, model: &Model, pool: &str, pop: &str, now: Time) -> f64 {
     let stacks = base.stacks(pool, pop).filter(|answer| weight(model, answer) > 0.0);
     let out = stacks.map(|answer| {

@@ -3,9 +3,11 @@
 
 #![allow(dead_code, reason = "each test crate takes what it needs")]
 
+pub mod breakable;
 pub mod control;
 pub mod disk;
 pub mod entries;
+pub mod http;
 pub mod process;
 pub mod query;
 pub mod response;

@@ -25,6 +25,12 @@ pub(super) fn drain(ask: &DrainAsk, at: &Situation) -> Result<Draft, Refusal> {
         Some(old) if old.ending_since(at.now).is_none() => old.starts_at,
         _ => starts_at,
     };
+    let ends = |start| ask.expires_in_s.map(|s| after(start, s, "expires_in")).transpose();
+    let expires_at = match ends(starts_at)? {
+        // Asked for anew long after it began: it does not end before it is said.
+        Some(end) if end <= at.now => ends(at.now)?,
+        end => end,
+    };
     let drain = Drain {
         id: id.clone(),
         scope: ask.scope.clone(),
@@ -33,7 +39,7 @@ pub(super) fn drain(ask: &DrainAsk, at: &Situation) -> Result<Draft, Refusal> {
         reason: at.reason.into(),
         created_at: old.map_or(at.now, |old| old.created_at),
         starts_at,
-        expires_at: ask.expires_in_s.map(|s| after(starts_at, s, "expires_in")).transpose()?,
+        expires_at,
         return_steps: ask.return_steps.clone().or_else(|| default_return(&ask.scope, at.base)),
         returning_since: None,
         revision: old.map_or(0, |old| old.revision),
@@ -78,7 +84,7 @@ pub(super) fn undrain(which: &Which, now: bool, at: &Situation) -> Result<Draft,
             (vec![id.clone()], drain.scope)
         }
         Which::Scope { scope, all_owners } => {
-            check_scope(scope, at)?;
+            check_pool(scope.pool.as_deref(), at)?;
             if *all_owners && !at.role.includes(Role::Operate) {
                 return Err(Refusal::Forbidden("lifting others' drains needs the role operate".into()));
             }
@@ -87,6 +93,8 @@ pub(super) fn undrain(which: &Which, now: bool, at: &Situation) -> Result<Draft,
             let ids: Vec<String> =
                 at.model.drains.values().filter(is_meant).map(|drain| drain.id.clone()).collect();
             if ids.is_empty() {
+                // A drain outlives what the files had in its scope, so this is asked only now.
+                check_scope(scope, at)?;
                 return Err(Refusal::NotFound(nothing_to_lift(scope, at)));
             }
             (ids, scope.clone())

@@ -12,20 +12,31 @@ pub(super) fn split(
     weights: Option<&BTreeMap<String, f64>>,
     at: &Situation,
 ) -> Result<Draft, Refusal> {
-    let Some(known) = at.base.pools.get(pool) else {
-        return Err(Refusal::NotFound(no_such("pool", pool, at.base.pools.keys())));
-    };
     check_pool(Some(pool), at)?;
-    let pops = at.base.pops_of(pool);
+    let mut pops = at.base.pops_of(pool);
+    if weights.is_none() {
+        // A split outlives what the files had at its PoP.
+        let of_pool = at.model.splits.keys().filter(|(of, _)| of == pool);
+        pops.extend(of_pool.map(|(_, pop)| pop.as_str()));
+    }
+    if pops.is_empty() && !at.base.pools.contains_key(pool) {
+        return Err(Refusal::NotFound(no_such("pool", pool, at.base.pools.keys())));
+    }
     let meant: Vec<&str> = match pop {
         None => pops.iter().copied().collect(),
         Some(pop) if pops.contains(pop) => vec![pop],
         Some(pop) => return Err(Refusal::NotFound(no_such(&format!("PoP of pool {pool}"), pop, pops))),
     };
+    let stacks: BTreeSet<&str> = at
+        .base
+        .pools
+        .get(pool)
+        .into_iter()
+        .flat_map(|pool| &pool.answers)
+        .filter_map(|answer| answer.stack.as_deref())
+        .collect();
     for (stack, weight) in weights.into_iter().flatten() {
-        if !known.answers.iter().any(|answer| answer.stack.as_deref() == Some(stack)) {
-            let stacks: BTreeSet<&str> =
-                known.answers.iter().filter_map(|answer| answer.stack.as_deref()).collect();
+        if !stacks.contains(stack.as_str()) {
             return Err(Refusal::NotFound(no_such(&format!("stack of pool {pool}"), stack, stacks)));
         }
         if !weight.is_finite() || !(0.0..=1e9).contains(weight) {
