@@ -70,6 +70,7 @@ impl Pilot {
         let steering = Steering {
             applied: Failover::new(state.view().values.verdicts().clone().into_iter().collect()),
             plan: planned(&plan),
+            pools_of_a_pop: plan.health.pools_of_a_pop,
             verdicts: BTreeMap::new(),
             health: health.clone(),
             alarms: alarms.clone(),
@@ -120,6 +121,7 @@ impl Pilot {
 struct Steering {
     applied: Failover,
     plan: BTreeSet<(String, String)>,
+    pools_of_a_pop: Option<usize>,
     verdicts: BTreeMap<(String, String), Verdict>,
     health: Arc<Health>,
     alarms: Alarms,
@@ -145,6 +147,7 @@ impl Steering {
                 }
                 Ok(Event::Plan(plan)) => {
                     self.plan = planned(&plan);
+                    self.pools_of_a_pop = plan.health.pools_of_a_pop;
                     let gone = self.verdicts.keys().filter(|key| !self.plan.contains(*key));
                     kept.extend(gone.map(|(monitor, answer)| (key(monitor, answer), None)));
                     self.verdicts.retain(|key, _| self.plan.contains(key));
@@ -169,7 +172,14 @@ impl Steering {
         let view = self.state.view();
         let said = said(self.verdicts.values());
         let now = view.believed(Time::now());
-        let seen = Seen { base: &view.base, model: &view.model, values: &view.values, said: &said, now };
+        let seen = Seen {
+            base: &view.base,
+            model: &view.model,
+            values: &view.values,
+            said: &said,
+            pools_of_a_pop: self.pools_of_a_pop,
+            now,
+        };
         let mut acts = self.applied.look(&seen);
         for act in &acts.wishes {
             match self.state.change_blocking(act.wish()) {
