@@ -232,7 +232,7 @@ impl Failover {
             return;
         }
         let site = site_scope(pool, pop);
-        let reason = format!("{} is up again after {was_down:#.0}", answer.id);
+        let reason = format!("{} is up again after {}", answer.id, words(was_down));
         acts.wishes.push(Act {
             site: site.clone(),
             change: Change::Drain(ask(scope, 100, spec)),
@@ -330,7 +330,7 @@ impl Failover {
             }
             (false, Some(drain)) if drain.ending_since(seen.now).is_none() => {
                 if lasted(site.well_since) >= span(wait) && overloaded(case, Mark::Low, seen).is_none() {
-                    let reason = format!("well for {:#.0}", lasted(site.well_since));
+                    let reason = format!("well for {}", words(lasted(site.well_since)));
                     acts.wishes.push(act(Change::Undrain { which: Which::Id(id), now: false }, reason));
                 }
             }
@@ -381,6 +381,11 @@ impl Failover {
 
 fn span(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+/// A span in whole seconds, as people say it.
+fn words(span: SignedDuration) -> String {
+    format!("{:#}", SignedDuration::from_secs(span.as_secs()))
 }
 
 fn pop_scope(pop: &str) -> Scope {

@@ -1,26 +1,27 @@
-//! What health does about what the monitors say, as transcripts: `tests/failover/*.txt`.
-//!
-//! A case begins with `== ` and the fields of its pool `wss`, each behind `-- `; a line that begins with `> `
-//! is done, and the lines behind it are what came of it, with the second in which it did. Everything is looked
-//! at once a second, and time is what the transcript says: nothing waits. `UPDATE=1` writes what comes of it
-//! into the files.
-
-mod support;
+//! Failover, and a state that does what it wishes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use jiff::SignedDuration;
+use rhumb::engine::Snapshot;
+use rhumb::engine::explain::{Question, explain};
 use rhumb::files::parse_duration;
 use rhumb::health::failover::{Acts, Failover, OWNER, Seen};
-use rhumb::state::base::Base;
+use rhumb::state::Loaded;
+use rhumb::state::base::BaseAnswer;
 use rhumb::state::change::{Change, DrainAsk, Refusal, Situation, Which, decide};
-use rhumb::state::live::{FeedValue, Values, VerdictValue};
+use rhumb::state::clock::{Clock, Reading};
+use rhumb::state::live::{FeedValue, Touched, Values, VerdictValue, refresh};
 use rhumb::state::model::{Actor, Drain, Entry, LiveValues, Model, Role, Scope, Time};
 use rhumb::state::policy::Stale;
-use support::{Folder, project};
+
+use super::probed::{MONITOR, Probed};
+use super::support::Folder;
 
 const START: i64 = 1_800_000_000;
 
@@ -29,6 +30,7 @@ const START: i64 = 1_800_000_000;
 const POOLS: &str = r#"
 [health]
 pools_of_a_pop = 2
+references = ["tcp://192.0.2.99:443"]
 
 [feed.load]
 
@@ -43,7 +45,7 @@ meta = { connections = { feed = "load" }, low_watermark = 80, high_watermark = 1
 answer = [
     { pop = "dublin", stack = "envoy", weight = 50, a = "192.0.2.1" },
     { pop = "dublin", stack = "haproxy", weight = 50, a = "192.0.2.2" },
-    { pop = "london", a = "192.0.2.3" },
+    { pop = "london", a = ["192.0.2.3", "192.0.2.33"] },
     { pop = "sydney", a = "192.0.2.4" },
     { pop = "tokyo", a = "192.0.2.5" },
 ]
@@ -71,52 +73,16 @@ pop = "tokyo"
 a = "192.0.2.23"
 "#;
 
-#[test]
-fn transcripts() {
-    let entries = fs::read_dir(project().join("tests/failover")).unwrap();
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(files.len() >= 3, "the transcripts are found");
-    let wrong: Vec<String> = files.iter().flat_map(|file| run_file(file)).collect();
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
-/// Runs every case of a file; what differs, in words.
-fn run_file(file: &Path) -> Vec<String> {
-    let text = fs::read_to_string(file).unwrap();
-    let (mut wrong, mut written) = (Vec::new(), String::new());
-    let (mut title, mut fields, mut node) = (String::new(), String::new(), None);
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        writeln!(written, "{line}").unwrap();
-        if let Some(new) = line.strip_prefix("== ") {
-            (title, fields, node) = (new.into(), String::new(), None);
-        } else if let Some(field) = line.strip_prefix("-- ") {
-            writeln!(fields, "{field}").unwrap();
-        }
-        let Some(command) = line.strip_prefix("> ") else { continue };
-        let got = node.get_or_insert_with(|| Node::new(&fields)).perform(command);
-        let mut expected = String::new();
-        while let Some(next) = lines.next_if(|next| !next.is_empty() && !next.starts_with(['>', '=', '#'])) {
-            writeln!(expected, "{next}").unwrap();
-        }
-        written += &got;
-        if got != expected {
-            let name = file.file_name().unwrap().display();
-            wrong.push(format!("{name}: {title}\n> {command}\n--- expected\n{expected}--- got\n{got}"));
-        }
-    }
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(file, written).unwrap();
-        return Vec::new();
-    }
-    wrong
-}
-
 /// Failover, and a state that does what it wishes.
-struct Node {
-    base: Base,
-    pools_of_a_pop: Option<usize>,
+pub struct Node {
+    loaded: Loaded,
+    probed: Option<Probed>,
+    clock: Clock,
+    /// How far the wall clock is from where it should be.
+    off: SignedDuration,
+    /// The time that is believed.
+    now: Time,
+    answered: String,
     model: Model,
     values: Values,
     said: BTreeMap<String, VerdictValue>,
@@ -129,23 +95,34 @@ struct Node {
 }
 
 impl Node {
-    fn new(fields: &str) -> Node {
+    pub fn new(fields: &str) -> Node {
         let folder = Folder::example();
         folder.write("zones/example.com.zone", "$TTL 1h\n@ SOA ns a 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n");
         fs::remove_file(folder.path().join("filter-chains/wss.toml")).unwrap();
         fs::remove_file(folder.path().join("zones/wss.example.net.zone")).unwrap();
-        let records: String = ["wss", "api", "web"]
-            .map(|pool| {
-                format!("[[record]]\nname = '{pool}.example.com'\npool = '{pool}'\nfilters = ['up']\n")
-            })
-            .concat();
-        folder.write("filter-chains/pools.toml", POOLS.replace("# the case", fields) + &records);
+        let chain = "filters = ['up', 'geotarget_country', 'select_first_n']";
+        let record = |pool| format!("[[record]]\nname = '{pool}.example.com'\npool = '{pool}'\n{chain}\n");
+        let is_probed = fields.lines().any(|field| field == "probed");
+        let fields = fields.replace("probed\n", "");
+        let monitor = if is_probed { MONITOR } else { "" };
+        let pools =
+            POOLS.replace("# the case", &fields) + &["wss", "api", "web"].map(record).concat() + monitor;
+        folder.write("filter-chains/pools.toml", pools);
         let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems:#?}"));
-        let up = |answer: &rhumb::state::base::BaseAnswer| (answer.id.clone(), verdict(true, "", 0));
-        let said: BTreeMap<String, VerdictValue> = loaded.base.answers().map(up).collect();
+        let wall = Time::from_second(START).unwrap();
+        let probed = is_probed.then(|| Probed::new(loaded.plan.clone(), wall));
+        let up = |answer: &BaseAnswer| (answer.id.clone(), verdict(true, "", 0));
+        let said = match &probed {
+            Some(probed) => probed.said(),
+            None => loaded.base.answers().map(up).collect(),
+        };
         let mut node = Node {
-            base: loaded.base,
-            pools_of_a_pop: loaded.plan.health.pools_of_a_pop,
+            loaded,
+            probed,
+            clock: Clock::new(Reading { wall, elapsed: Duration::ZERO }, None),
+            off: SignedDuration::ZERO,
+            now: wall,
+            answered: String::new(),
             model: Model::default(),
             values: Values::default(),
             failover: Failover::new(said.clone().into_iter().collect()),
@@ -156,34 +133,51 @@ impl Node {
             told: String::new(),
         };
         node.look();
+        // Everything is as it should be, and nobody needs to read it.
+        node.told.clear();
         node
     }
 
-    fn now(&self) -> Time {
-        Time::from_second(START + self.seconds).unwrap()
+    /// The clocks go on, and the monitors.
+    fn turn(&mut self) {
+        let elapsed = Duration::from_secs(self.seconds as u64);
+        let wall = Time::from_second(START + self.seconds).unwrap() + self.off;
+        self.now = self.clock.tick(Reading { wall, elapsed });
+        if let Some(probed) = &mut self.probed {
+            probed.run(wall, elapsed);
+            self.said = probed.said();
+        }
     }
 
     fn tell(&mut self, what: impl std::fmt::Display) {
         writeln!(self.told, "{:>4}s {what}", self.seconds).unwrap();
     }
 
-    fn perform(&mut self, command: &str) -> String {
+    pub fn perform(&mut self, command: &str) -> String {
         let words: Vec<&str> = command.split_whitespace().collect();
         match words[..] {
             ["run", span] => {
                 let until = self.seconds + parse_duration(span).unwrap().as_secs() as i64;
                 while self.seconds < until {
                     self.seconds += 1;
+                    self.turn();
                     self.look();
                 }
             }
+            ["clock", span] => {
+                let is_back = span.starts_with('-');
+                let span =
+                    SignedDuration::try_from(parse_duration(span.trim_start_matches(['-', '+'])).unwrap());
+                self.off += if is_back { -span.unwrap() } else { span.unwrap() };
+            }
+            ["becomes", who, ref how @ ..] => self.probed.as_mut().expect("-- probed").becomes(who, how),
             ["down", answer, ref why @ ..] => self.say(answer, verdict(false, &why.join(" "), self.seconds)),
             ["up", answer] => self.say(answer, verdict(true, "", self.seconds)),
             ["forget", answer] => drop(self.said.remove(answer)),
             ["load", answer, connections] => {
                 let connections = Some(connections.parse().unwrap());
                 let values = LiveValues { connections, ..LiveValues::default() };
-                let value = FeedValue { values, made_at: self.now(), max_age_s: None, stale: Stale::Hold };
+                let value = FeedValue { values, made_at: self.now, max_age_s: None, stale: Stale::Hold };
                 self.values.put_feed("load", answer, value);
             }
             ["suspend", pool] => self.asks("anna", Change::Suspend { pool: pool.into(), until: None }),
@@ -206,7 +200,7 @@ impl Node {
 
     /// What the monitors say of an answer from now on.
     fn say(&mut self, answer: &str, said: VerdictValue) {
-        assert!(self.base.answers().any(|known| known.id == answer), "there is no {answer}");
+        assert!(self.loaded.base.answers().any(|known| known.id == answer), "there is no {answer}");
         self.said.insert(answer.into(), said);
     }
 
@@ -218,16 +212,20 @@ impl Node {
 
     /// One second: health looks, what it wishes is done or refused, and what is over ends.
     fn look(&mut self) {
-        let now = self.now();
+        let now = self.now;
         let seen = Seen {
-            base: &self.base,
+            base: &self.loaded.base,
             model: &self.model,
             values: &self.values,
             said: &self.said,
-            pools_of_a_pop: self.pools_of_a_pop,
+            pools_of_a_pop: self.loaded.plan.health.pools_of_a_pop,
             now,
         };
-        let Acts { wishes, verdicts, alarms } = self.failover.look(&seen);
+        let Acts { wishes, verdicts, mut alarms } = self.failover.look(&seen);
+        alarms.extend(self.clock.alarm().map(|alarm| alarm.split(" at ").next().unwrap().to_string()));
+        if let Some(probed) = &self.probed {
+            alarms.extend(probed.flapping().chain(probed.alarms()));
+        }
         for act in &wishes {
             if let Err(why) = self.change(OWNER, &act.change, &act.reason) {
                 self.failover.refused(act, &why, now);
@@ -235,7 +233,11 @@ impl Node {
         }
         for (answer, verdict) in verdicts {
             match &verdict {
-                Some(verdict) if verdict.up => self.tell(format!("{answer} counts as up")),
+                Some(verdict) if verdict.up => {
+                    let without = |address| format!(" without {address}");
+                    let without: String = verdict.failing.iter().map(without).collect();
+                    self.tell(format!("{answer} counts as up{without}"));
+                }
                 Some(verdict) => self.tell(format!("{answer} counts as down: {}", verdict.why)),
                 None => self.tell(format!("{answer} has no monitor any more")),
             }
@@ -250,11 +252,48 @@ impl Node {
         self.alarms = alarms;
         self.end_drains();
         self.tell_drains();
+        if self.probed.is_some() {
+            self.tell_answer();
+        }
+    }
+
+    /// What a client in Ireland is answered, when that is something new.
+    fn tell_answer(&mut self) {
+        let served = &self.loaded.snapshot;
+        let mut live = served.live.clone();
+        let (base, now) = (&self.loaded.base, self.now);
+        refresh(&mut live, &Touched::All, &served.steerings, base, &self.model, &self.values, now);
+        let snapshot = Snapshot {
+            revision: self.model.revision,
+            zones: served.zones.clone(),
+            records: served.records.clone(),
+            steerings: served.steerings.clone(),
+            live,
+            identity: served.identity.clone(),
+        };
+        let question = Question {
+            name: "wss.example.com".parse().unwrap(),
+            qtype: hickory_proto::rr::RecordType::A,
+            client: Some(("52.16.1.0".parse().unwrap(), 24)),
+            resolver: [127, 0, 0, 1].into(),
+            seed: 1,
+        };
+        let explained = explain(&Arc::new(ArcSwap::from_pointee(snapshot)), &self.loaded.world, &question);
+        let mut addresses: Vec<&str> =
+            explained.answer.iter().filter_map(|line| line.split_whitespace().last()).collect();
+        addresses.sort_unstable();
+        let walk = explained.steered.as_ref().expect("it is steered");
+        let rung = if walk.rung == "undrained" { String::new() } else { format!(" ({})", walk.rung) };
+        let answer = format!("answered: {} {}{rung}", walk.picks.join(", "), addresses.join(" "));
+        if answer != self.answered {
+            self.tell(&answer);
+            self.answered = answer;
+        }
     }
 
     /// As the keeper does.
     fn end_drains(&mut self) {
-        let now = self.now();
+        let now = self.now;
         let over: Vec<String> = self
             .model
             .drains
@@ -269,7 +308,7 @@ impl Node {
 
     /// Which drains take out more or fewer clients than a second ago.
     fn tell_drains(&mut self) {
-        let now = self.now();
+        let now = self.now;
         let words = |drain: &Drain| format!("{} by {}", drain.scope, drain.owner);
         let drains = self.model.drains.values();
         let percent: BTreeMap<String, u8> =
@@ -290,10 +329,10 @@ impl Node {
     fn change(&mut self, who: &str, change: &Change, reason: &str) -> Result<(), Refusal> {
         let actor = Actor { name: who.into(), from: String::new() };
         let at = Situation {
-            base: &self.base,
+            base: &self.loaded.base,
             model: &self.model,
             values: &self.values,
-            now: self.now(),
+            now: self.now,
             actor: &actor,
             role: Role::Operate,
             pool: None,
@@ -306,7 +345,7 @@ impl Node {
         }
         let entry = Entry {
             revision: self.model.revision + 1,
-            time: self.now(),
+            time: self.now,
             actor: actor.clone(),
             action: draft.action.into(),
             object: draft.object.clone(),
