@@ -162,6 +162,7 @@ fn tables_of_fields() {
     };
     check("PoPs", of_chains("[pop.x]"));
     check("Pools", of_chains("[pool.x]"));
+    check("Failover", of_chains("[pool.x.failover]"));
     check("Answers", of_chains("[[pool.x.answer]]"));
     check("Records", of_chains("[[record]]"));
     check("Meta", of_chains("[pool.x.meta]"));
