@@ -4,6 +4,7 @@
 //! comes with the project names them all.
 
 mod api;
+mod notify;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::listeners::{
 };
 
 pub use api::{ApiConfig, BODY_BYTES_MAX, MAX_CHANGES_PER_MINUTE, Socket, Tls};
+pub use notify::{Event, Hook, NOTIFY_TIMEOUT_S, Secret};
 
 /// Octets of the largest UDP response. 1232 fits the smallest IPv6 MTU without fragments (DNS flag day
 /// 2020); 512 is what every client takes (RFC 1035 section 4.2.1); 4096 is past what any path carries whole.
@@ -58,6 +60,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// The control plane.
     pub api: ApiConfig,
+    /// Who is told of what happens.
+    pub notify: Vec<Hook>,
 }
 
 /// Where what is not in files is kept.
@@ -164,6 +168,7 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
         log: read_log(root.table("log")),
         metrics: root.table("metrics").map(read_metrics).unwrap_or_default(),
         api: api::read(folder, root.table("api")),
+        notify: notify::read(folder, root.tables("notify")),
     };
     root.finish();
     config

@@ -26,7 +26,7 @@
 //! | [`files`] | reading what the operator wrote, so that every mistake is found at once and named where it stands |
 //! | [`config`] | `rhumb.toml` |
 //! | [`state`] | zones and chains from files, and drains, splits and feeds from the store, compiled to a snapshot; publishing; noticing changed files; what a change does to clients |
-//! | [`health`] | monitors: answers are probed, results become verdicts, and our own failure is told from theirs; failing PoPs are taken out and come back |
+//! | [`health`] | monitors: answers are probed, results become verdicts, and our own failure is told from theirs; failing PoPs are taken out and come back; webhooks tell of it |
 //! | [`api`] | the control plane over HTTP: what is wanted goes in, what is so comes out; numbers for Prometheus |
 //! | [`cli`] | the commands, one file each; `cli::serve` composes the rooms, most others ask a server over the [`api`] |
 //!
@@ -38,7 +38,7 @@
 //! ```text
 //! listeners -> engine -> chain -> geo -> files        engine, chain -> wire
 //! config -> files, geo, listeners                     state -> config, files, engine, chain, geo, wire
-//! health -> state                                     api -> state, health, engine, wire, files, config, listeners
+//! health -> state, config                             api -> state, health, engine, wire, files, config, listeners
 //! cli -> all, to compose
 //! ```
 //!

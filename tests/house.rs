@@ -17,7 +17,7 @@ const ARROWS: [(&str, &str); 12] = [
     ("config", "files geo listeners"),
     ("state", "engine chain geo wire files config"),
     ("api", "state health engine wire files config listeners"),
-    ("health", "state"),
+    ("health", "state config"),
     ("cli", "api health state engine geo wire files config listeners"),
     ("main", ""),
 ];

@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 
 use rhumb::chain::filters::KINDS;
-use rhumb::config::{Config, Geo};
+use rhumb::config::{Config, Event, Geo};
 use rhumb::engine::Totals;
 use rhumb::files::Problem;
 use rhumb::geo::World;
@@ -149,11 +149,13 @@ fn tables_of_fields() {
     let of_config =
         |table: &str| known(Config::parse(file, &format!("{table}\nunknown_field = 1")).unwrap_err());
     let mut top = of_config("");
-    top.retain(|name| !["listen", "identity", "geo", "log", "metrics", "api"].contains(&name.as_str()));
+    let tables = ["listen", "identity", "geo", "log", "metrics", "api", "notify"];
+    top.retain(|name| !tables.contains(&name.as_str()));
     check("Top of the file", top);
     for table in ["[listen]", "[identity]", "[geo]", "[log]", "[metrics]", "[api]"] {
         check(table, of_config(table));
     }
+    check("[[notify]]", of_config("[[notify]]\nurl = 'http://x'\nsecret_file = '/dev/null'"));
     check("networks.toml", known(World::from_networks_text("[[network]]\nunknown_field = 1").err().unwrap()));
     let of_chains = |table: &str| {
         let mut problems = Vec::new();
@@ -267,6 +269,7 @@ fn tables_of_filters_and_counters() {
         let counters = totals.unwrap().as_object().unwrap().keys().cloned().collect();
         assert_eq!(sorted(of("docs/operations.md", heading)), sorted(counters), "{heading}");
     }
+    assert_eq!(of("docs/operations.md", "Events"), Event::ALL.map(Event::name));
     let metrics: Vec<_> = rhumb::api::metrics::TABLE.iter().map(|metric| metric.full_name()).collect();
     assert_eq!(of("docs/operations.md", "Metrics"), metrics);
     let changelog = fs::read_to_string(root().join("CHANGELOG.md")).unwrap();

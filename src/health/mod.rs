@@ -19,11 +19,12 @@
 //! tests need no clock.
 //!
 //! What verdicts lead to is apart: [`failover`] decides, from plain data too, and [`pilot`] asks the state for it
-//! as anybody would. Deliberately absent: the store; verdicts are handed out, and handed in again at start.
+//! as anybody would; [`notify`] tells people and programs of it. Deliberately absent: the store; verdicts are handed out, and handed in again at start.
 
 pub mod failover;
 mod families;
 mod flap;
+pub mod notify;
 pub mod pilot;
 pub mod probe;
 pub mod reference;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! health -> news -> pilot: together -> failover -> wishes, then verdicts -> state
-//!                                         |-> alarms -> log, status, notices
+//!                                         |-> alarms -> log, status
+//!                                         '-> verdicts, alarms -> notices
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::failover::{Failover, Seen};
+use super::notify::{Notice, Notices};
 use super::{Health, Verdict, together};
 use crate::state::clock::{self, Clock, Clocks};
 use crate::state::keeper::State;
@@ -60,7 +62,12 @@ impl Pilot {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(plan: Plan, state: State, kept: &BTreeMap<String, String>) -> io::Result<Pilot> {
+    pub fn start(
+        plan: Plan,
+        state: State,
+        kept: &BTreeMap<String, String>,
+        notices: Arc<Notices>,
+    ) -> io::Result<Pilot> {
         let is_empty = plan.monitored.is_empty();
         let kept = kept.iter().filter(|(key, _)| key.starts_with("monitor/"));
         let kept: Vec<Verdict> = kept.filter_map(|(_, json)| serde_json::from_str(json).ok()).collect();
@@ -83,6 +90,7 @@ impl Pilot {
             verdicts: BTreeMap::new(),
             health: health.clone(),
             alarms: alarms.clone(),
+            notices,
             state,
         };
         let thread =
@@ -134,6 +142,7 @@ struct Steering {
     verdicts: BTreeMap<(String, String), Verdict>,
     health: Arc<Health>,
     alarms: Alarms,
+    notices: Arc<Notices>,
     state: State,
     clocks: Clocks,
     clock: Clock,
@@ -214,6 +223,11 @@ impl Steering {
                 Err(refusal) => self.applied.refused(act, &refusal, now),
             }
         }
+        for (answer, verdict) in &acts.verdicts {
+            let before = view.values.verdicts().get(answer);
+            let notice = Notice::of_verdict(answer, before, verdict.as_ref(), now);
+            notice.into_iter().for_each(|notice| self.notices.tell(notice));
+        }
         if !acts.verdicts.is_empty() || !kept.is_empty() {
             self.state.verdicts(acts.verdicts, kept);
         }
@@ -221,16 +235,18 @@ impl Steering {
         acts.alarms.extend(ours.into_iter().map(|alarm| {
             format!("{} monitoring has failed here since {:.0}: {}", alarm.family, alarm.since, alarm.why)
         }));
-        self.tell(acts.alarms);
+        self.tell(acts.alarms, now);
     }
 
-    fn tell(&self, alarms: BTreeSet<String>) {
+    fn tell(&self, alarms: BTreeSet<String>, now: Time) {
         let mut told = self.alarms.lock().unwrap_or_else(PoisonError::into_inner);
         for new in alarms.difference(&told) {
             error!("health: {new}");
+            self.notices.tell(Notice::of_alarm(new, false, now));
         }
         for over in told.difference(&alarms) {
             info!("health: no longer: {over}");
+            self.notices.tell(Notice::of_alarm(over, true, now));
         }
         *told = alarms;
     }

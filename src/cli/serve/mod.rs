@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::engine::shares::Slots;
 use crate::engine::{AllStats, Peer, Reply, Snapshot, Transport, Worker};
 use crate::files::{Problem, Severity};
+use crate::health::notify::Notices;
 use crate::health::pilot::Pilot;
 use crate::listeners::{self, Answer, Counters};
 use crate::state::keeper::{self, Beginning, State};
@@ -74,8 +75,10 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     let kept = contents.values.clone();
     let beginning = Beginning { store, contents, loaded, clocks: clock::machine(), not_ready: None };
     let (state, current, keeper) = keeper::start(beginning).context("cannot start to keep the state")?;
+    let notices = Notices::start(node_name(&config), config.notify.clone(), state.entries());
+    let notices = notices.context("cannot start to notify")?;
     // What the monitors say counts before the first query is answered.
-    let pilot = Pilot::start(plan, state.clone(), &kept).context("cannot start to probe")?;
+    let pilot = Pilot::start(plan, state.clone(), &kept, notices.clone()).context("cannot start to probe")?;
 
     // Bind, start, wait, stop.
     let bound = match listeners::bind(&config.listen) {
@@ -118,12 +121,14 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
         observed,
         api,
         pilot,
+        notices,
     };
     server.wait(&wake);
     running.stop();
     server.log_counters("stopped");
     server.api.stop();
     server.pilot.stop();
+    server.notices.stop();
     state.stop();
     // A panic would have been reported where it happened.
     let _ = keeper.join();
@@ -168,6 +173,7 @@ struct Server {
     observed: Observed,
     api: api::Running,
     pilot: Pilot,
+    notices: Arc<Notices>,
 }
 
 impl Server {
@@ -243,6 +249,7 @@ impl Server {
                 let plan = loaded.plan.clone();
                 self.state.load(loaded);
                 self.pilot.update(plan);
+                self.notices.update(config.notify.clone());
                 self.config = config;
                 self.api.reload_tls();
                 watch(&mut self.watcher, &self.config, &self.files);
@@ -271,6 +278,10 @@ impl Server {
             tcp = %json(serde_json::to_string(&self.listeners.tcp_totals())),
             "{why}"
         );
+        let notices = self.notices.status();
+        if !notices.is_empty() {
+            info!(notices = %json(serde_json::to_string(&notices)), "{why}");
+        }
     }
 }
 

@@ -24,6 +24,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::state::monitors::{Check, Kind};
 
+pub use tls::system_authorities;
+
 /// It is as it should be.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Passed {

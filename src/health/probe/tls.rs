@@ -138,7 +138,7 @@ pub fn client(check: &Check) -> Arc<ClientConfig> {
 
 /// The system's authorities, read once. A system without any makes every certificate one of an unknown
 /// authority, which is what each verdict then says.
-fn system_authorities() -> Arc<RootCertStore> {
+pub fn system_authorities() -> Arc<RootCertStore> {
     static SYSTEM: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     let read = || {
         let mut roots = RootCertStore::empty();
