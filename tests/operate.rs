@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use support::process::Server;
+use support::process::{Server, rhumb};
 use support::{Folder, project};
 
 #[test]
@@ -42,6 +42,32 @@ fn the_operators_commands() {
         token.starts_with("rhumb_") && token.lines().count() == 1,
         "the secret alone is printed: {token}"
     );
+}
+
+#[test]
+fn a_site_that_fills_up_is_told_with_who_would_take_its_clients() {
+    let folder = Folder::example();
+    let chains = folder.read("filter-chains/wss.toml");
+    let meta = "[feed.load]\n\n[pool.wss]\n\
+                meta = { low_watermark = 80, high_watermark = 100, connections = { feed = \"load\" } }\n";
+    folder.write("filter-chains/wss.toml", chains.replace("[pool.wss]\n", meta));
+    folder.write("rhumb.toml", folder.read("rhumb.toml").replace("[api]\n", "[api]\nlisten = []\n"));
+    let _server = Server::start(&folder);
+    let run = |arguments: &[&str]| {
+        let output = rhumb(folder.path(), arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(!run(&["status"]).contains("fills up"));
+    run(&["feed", "load", "--pool", "wss", "--pop", "eu-west-2", "connections=85"]);
+    let said = run(&["status"]).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        said.contains("eu-west-2 of pool wss fills up: wss/eu-west-2/haproxy has connections 85"),
+        "{said}"
+    );
+    assert!(said.contains("without it, its clients would go to"), "{said}");
+    run(&["feed", "load", "--pool", "wss", "--pop", "eu-west-2", "connections=79"]);
+    assert!(!run(&["status"]).contains("fills up"));
 }
 
 /// The lines of all console blocks.

@@ -102,8 +102,8 @@ pub struct Hooks {
     pub monitors: Box<dyn Fn() -> Vec<MonitorStatus> + Send + Sync>,
     /// Takes a heartbeat of a push monitor for an answer; false when there is no such monitor.
     pub heartbeat: Box<TakeHeartbeat>,
-    /// What health asks a person to look at.
-    pub health_alarms: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// What health and load ask a person to look at. It may take some milliseconds.
+    pub health_alarms: Box<dyn Fn(&View) -> Vec<String> + Send + Sync>,
     /// The wall clock.
     pub clock: Box<dyn Fn() -> Time + Send + Sync>,
 }
@@ -121,7 +121,7 @@ impl Default for Hooks {
             served: Box::new(|_, _, _| {}),
             monitors: Box::new(Vec::new),
             heartbeat: Box::new(|_, _| false),
-            health_alarms: Box::new(Vec::new),
+            health_alarms: Box::new(|_| Vec::new()),
             clock: Box::new(Time::now),
         }
     }

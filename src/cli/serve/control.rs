@@ -10,8 +10,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use super::Event;
 use super::log::SetLevel;
+use super::{Event, load};
 use crate::api::Hooks;
 use crate::api::bodies::ShareBody;
 use crate::api::metrics::{Gauges, Requests, Sources, render};
@@ -71,7 +71,7 @@ impl Observed {
         let requests = Requests::default();
         let (monitors, heartbeats, alarms) =
             (pilot.health().clone(), pilot.health().clone(), pilot.alarms().clone());
-        let (shares, wanted, whom) = (self.clone(), self.clone(), self.clone());
+        let (shares, wanted, whom, filling) = (self.clone(), self.clone(), self.clone(), self.clone());
         let events = events.clone();
         Hooks {
             metrics: self.metrics(state.clone(), requests.clone()),
@@ -83,7 +83,11 @@ impl Observed {
             served: Box::new(move |method, route, status| requests.count(method, route, status)),
             monitors: Box::new(move || monitors.status()),
             heartbeat: Box::new(move |monitor, answer| heartbeats.push(monitor, answer)),
-            health_alarms: Box::new(move || lock(&alarms).iter().cloned().collect()),
+            health_alarms: Box::new(move |view| {
+                let now = view.believed(Time::now());
+                let filling = load::warnings(view, || filling.clients(view).0, now);
+                lock(&alarms).iter().cloned().chain(filling).collect()
+            }),
             clock: Box::new(Time::now),
         }
     }
@@ -132,11 +136,7 @@ impl Observed {
         let begins = model.drains.values().filter(is_new).map(|drain| drain.starts_at);
         let at = begins.fold(view.believed(Time::now()), Time::max);
         let (before, after) = (as_it_would_be(view, &view.model, at), as_it_would_be(view, model, at));
-        let hour = self.hour();
-        let (clients, by) = match hour.is_empty() {
-            true => (impact::address_space(&view.world, CLIENTS), "the address space: nobody has asked yet"),
-            false => (clients_of(&hour, &before, &view.world), "the networks that asked in the last hour"),
-        };
+        let (clients, by) = self.clients(view);
         let said =
             impact::compare(&before, &after, &clients).with_capacities(&impact::capacities(&view.base));
         let words = said.words();
@@ -145,6 +145,17 @@ impl Observed {
         fields.insert("by".into(), by.into());
         fields.insert("words".into(), words.into());
         Some(json)
+    }
+
+    /// Clients whose fate tells that of all, and who they are in words.
+    fn clients(&self, view: &View) -> (Vec<Client>, &'static str) {
+        let hour = self.hour();
+        match hour.is_empty() {
+            true => (impact::address_space(&view.world, CLIENTS), "the address space: nobody has asked yet"),
+            false => {
+                (clients_of(&hour, &view.snapshot, &view.world), "the networks that asked in the last hour")
+            }
+        }
     }
 
     /// Percent of a PoP's clients that should get a stack, by the networks that asked in the last hour.
@@ -183,7 +194,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What would be served of a model at a time.
-fn as_it_would_be(view: &View, model: &Model, at: Time) -> Snapshot {
+pub fn as_it_would_be(view: &View, model: &Model, at: Time) -> Snapshot {
     let served = &view.snapshot;
     let mut live = served.live.clone();
     refresh(&mut live, &Touched::All, &served.steerings, &view.base, model, &view.values, at);

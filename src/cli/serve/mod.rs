@@ -5,6 +5,7 @@
 //! ```
 
 mod control;
+mod load;
 mod log;
 mod store;
 
