@@ -21,7 +21,7 @@ use rhumb::state::chains::Chains;
 use rhumb::state::monitors::{KINDS as KINDS_OF_MONITORS, Kind};
 use rhumb::state::{expectations, load};
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CHANGELOG.md",
     "docs/configuration.md",
@@ -29,6 +29,7 @@ const DOCUMENTS: [&str; 8] = [
     "docs/operations.md",
     "docs/semantics.md",
     "deploy/README.md",
+    "deploy/demo/README.md",
     "benches/lab/README.md",
 ];
 
@@ -247,6 +248,25 @@ fn defaults() {
         assert_eq!(monitor(kind, written("Monitors")), monitor(kind, String::new()), "{kind:?}");
     }
     assert_eq!(monitor(Kind::Https, written("Monitors") + &inside), monitor(Kind::Https, String::new()));
+}
+
+#[test]
+fn defaults_of_failover() {
+    let tables = tables("docs/configuration.md");
+    let of_row = |row: &Vec<String>| {
+        let default = names(&row[1]).into_iter().next()?;
+        Some(format!("{} = {default}\n", names(&row[0])[0]))
+    };
+    let written: String = tables["Failover"].iter().filter_map(of_row).collect();
+    assert!(written.lines().count() >= 6, "{written}");
+    let failover = |fields: &str| {
+        let (mut chains, mut problems) = (Chains::default(), Vec::new());
+        let text = format!("[[pool.x.answer]]\na = '192.0.2.1'\n[pool.x.failover]\n{fields}");
+        chains.read_file(Path::new("x.toml"), &text, &mut problems);
+        assert_eq!(problems, []);
+        chains.pools.remove("x").unwrap().policy.failover.unwrap()
+    };
+    assert_eq!(failover(&written), failover(""));
 }
 
 #[test]
