@@ -30,6 +30,7 @@ const DOCUMENTS: [&str; 9] = [
     "docs/operations.md",
     "docs/semantics.md",
     "deploy/README.md",
+    "deploy/demo/README.md",
     "benches/lab/README.md",
 ];
 
@@ -250,6 +251,25 @@ fn defaults() {
         assert_eq!(monitor(kind, written("Monitors")), monitor(kind, String::new()), "{kind:?}");
     }
     assert_eq!(monitor(Kind::Https, written("Monitors") + &inside), monitor(Kind::Https, String::new()));
+}
+
+#[test]
+fn defaults_of_failover() {
+    let tables = tables("docs/configuration.md");
+    let of_row = |row: &Vec<String>| {
+        let default = names(&row[1]).into_iter().next()?;
+        Some(format!("{} = {default}\n", names(&row[0])[0]))
+    };
+    let written: String = tables["Failover"].iter().filter_map(of_row).collect();
+    assert!(written.lines().count() >= 6, "{written}");
+    let failover = |fields: &str| {
+        let (mut chains, mut problems) = (Chains::default(), Vec::new());
+        let text = format!("[[pool.x.answer]]\na = '192.0.2.1'\n[pool.x.failover]\n{fields}");
+        chains.read_file(Path::new("x.toml"), &text, &mut problems);
+        assert_eq!(problems, []);
+        chains.pools.remove("x").unwrap().policy.failover.unwrap()
+    };
+    assert_eq!(failover(&written), failover(""));
 }
 
 #[test]

@@ -140,6 +140,7 @@ async fn talk(
         sleep(span).await;
     }
     let mut is_chat = false;
+    #[allow(clippy::result_large_err, reason = "the type is tungstenite's")]
     let look = |request: &Request, response: Response| {
         is_chat = request.uri().path() == CHAT;
         Ok(response)
