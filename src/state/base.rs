@@ -133,6 +133,19 @@ impl Base {
         answers.iter().filter(move |answer| answer.pop.as_deref() == Some(pop))
     }
 
+    /// Whether some answer is in both scopes. There may be thousands of drains to be asked: what their fields
+    /// tell is not looked for.
+    pub fn overlap(&self, one: &Scope, other: &Scope) -> bool {
+        let both = match (&one.answer, &other.answer) {
+            (None, None) => one.and(other),
+            (Some(_), _) => Some(one.clone()),
+            (None, Some(_)) => Some(other.clone()),
+        };
+        let steerings = both.map_or(Vec::new(), |both| self.steerings_of(&both));
+        let mut answers = steerings.iter().flat_map(|steering| &self.steerings[*steering as usize]);
+        answers.any(|answer| one.covers(answer) && other.covers(answer))
+    }
+
     /// The PoPs of a pool.
     pub fn pops_of(&self, pool: &str) -> BTreeSet<&str> {
         let answers = self.pools.get(pool).map_or(&[][..], |pool| &pool.answers);
@@ -144,7 +157,7 @@ impl Base {
         self.index.by_answer.get(id).map_or(&[], |steerings| steerings)
     }
 
-    /// The steerings that a scope may touch: those of its most telling field.
+    /// The steerings that a scope may touch: those of the field that the fewest have.
     pub fn steerings_of(&self, scope: &Scope) -> Vec<u32> {
         if let Some(answer) = &scope.answer {
             return self.steerings_of_answer(answer).to_vec();
@@ -154,12 +167,25 @@ impl Base {
             (&self.index.by_pool, &scope.pool),
             (&self.index.by_stack, &scope.stack),
         ];
-        let mut named = maps.into_iter().filter_map(|(map, name)| Some(map.get(name.as_ref()?)));
-        named.next().flatten().map_or(Vec::new(), |set| set.iter().copied().collect())
+        let named = maps.into_iter().filter_map(|(map, name)| Some(map.get(name.as_ref()?)));
+        // What one field knows nowhere, the scope has nowhere.
+        let sets: Option<Vec<_>> = named.collect();
+        let fewest = sets.unwrap_or_default().into_iter().min_by_key(|set| set.len());
+        fewest.map_or(Vec::new(), |set| set.iter().copied().collect())
     }
 }
 
 impl Scope {
+    /// What is in both as far as their fields say, where neither is an answer's; none where nothing can be.
+    fn and(&self, other: &Scope) -> Option<Scope> {
+        let both = |one: &Option<String>, other: &Option<String>| match (one, other) {
+            (Some(one), Some(other)) if one != other => None,
+            (one, other) => Some(one.clone().or_else(|| other.clone())),
+        };
+        let (pop, pool) = (both(&self.pop, &other.pop)?, both(&self.pool, &other.pool)?);
+        Some(Scope { pop, pool, stack: both(&self.stack, &other.stack)?, answer: None })
+    }
+
     /// Whether it takes an answer in.
     pub fn covers(&self, answer: &BaseAnswer) -> bool {
         if let Some(id) = &self.answer {

@@ -3,17 +3,20 @@
 //! A guard compares what would be with what is: what is bad already does not stand in the way of a change
 //! that makes it no worse.
 
+use std::collections::BTreeSet;
+
 use super::base::{Base, BaseAnswer};
 use super::live::weight;
-use super::model::{Model, Time};
+use super::model::{Model, RowChange, Scope, Time};
 
-/// What the guards say of a change, in words: what would happen.
-pub fn guards(base: &Base, before: &Model, after: &Model, now: Time) -> Vec<String> {
-    if before.drains == after.drains && before.splits == after.splits {
-        return Vec::new();
-    }
-    let mut said = emptied(base, before, after, now);
-    for (name, pool) in &base.pools {
+/// What the guards say of a change, in words: what would happen. Only what its rows touch can become worse, and
+/// nothing else is looked at.
+pub fn guards(base: &Base, before: &Model, after: &Model, rows: &[RowChange], now: Time) -> Vec<String> {
+    let scopes: Vec<Scope> = rows.iter().flat_map(RowChange::scopes).collect();
+    let steerings: BTreeSet<u32> = scopes.iter().flat_map(|scope| base.steerings_of(scope)).collect();
+    let mut said = emptied(base, before, after, &steerings, now);
+    let is_touched = |answer: &BaseAnswer| scopes.iter().any(|scope| scope.covers(answer));
+    for (name, pool) in base.pools.iter().filter(|(_, pool)| pool.answers.iter().any(is_touched)) {
         let (was, is) = (drained_capacity(base, before, name, now), drained_capacity(base, after, name, now));
         let most = pool.policy.max_drained_capacity;
         if is > most && is > was {
@@ -56,8 +59,8 @@ fn taken_out(base: &Base, model: &Model, pool: &str, pop: &str, now: Time) -> f6
     f64::from(out.min().unwrap_or(100)) / 100.0
 }
 
-/// Records that would have nothing undrained.
-fn emptied(base: &Base, before: &Model, after: &Model, now: Time) -> Vec<String> {
+/// Records of some steerings that would have nothing undrained.
+fn emptied(base: &Base, before: &Model, after: &Model, steerings: &BTreeSet<u32>, now: Time) -> Vec<String> {
     let has_any = |model: &Model, answers: &[BaseAnswer]| {
         answers.iter().any(|answer| {
             let drained = model.drains.values().filter(|drain| drain.percent_at_most(now) >= 100);
@@ -65,11 +68,18 @@ fn emptied(base: &Base, before: &Model, after: &Model, now: Time) -> Vec<String>
         })
     };
     let is_emptied = |answers: &Vec<BaseAnswer>| !has_any(after, answers) && has_any(before, answers);
-    let steerings: Vec<bool> = base.steerings.iter().map(is_emptied).collect();
+    let emptied: BTreeSet<u32> = steerings
+        .iter()
+        .copied()
+        .filter(|steering| is_emptied(&base.steerings[*steering as usize]))
+        .collect();
+    if emptied.is_empty() {
+        return Vec::new();
+    }
     let names: Vec<&str> = base
         .records
         .iter()
-        .filter(|record| steerings[record.steering as usize])
+        .filter(|record| emptied.contains(&record.steering))
         .map(|record| record.name.as_str())
         .collect();
     match names.as_slice() {

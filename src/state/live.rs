@@ -206,12 +206,51 @@ impl Drain {
 
 /// How far an answer is drained, and by which drains, the largest first.
 pub fn drained<'m>(model: &'m Model, answer: &BaseAnswer, now: Time) -> Vec<(&'m Drain, u8)> {
-    let in_force =
-        |drain: &'m Drain| Some((drain, drain.percent_at(now))).filter(|(_, percent)| *percent > 0);
-    let mut drains: Vec<_> =
-        model.drains.values().filter_map(in_force).filter(|(drain, _)| drain.scope.covers(answer)).collect();
+    let mut drains = in_force(model, now);
+    drains.retain(|(drain, _)| drain.scope.covers(answer));
+    drains
+}
+
+/// The drains that take somebody out now, the largest first.
+fn in_force(model: &Model, now: Time) -> Vec<(&Drain, u8)> {
+    let percents = model.drains.values().map(|drain| (drain, drain.percent_at(now)));
+    let mut drains: Vec<_> = percents.filter(|(_, percent)| *percent > 0).collect();
     drains.sort_by_key(|(_, percent)| std::cmp::Reverse(*percent));
     drains
+}
+
+/// The drains that take somebody out now, where they are found quickly: there may be thousands, and thousands of
+/// answers to ask for.
+#[derive(Default)]
+struct InForce<'m> {
+    by_answer: HashMap<&'m str, u8>,
+    by_pop: HashMap<&'m str, Vec<(&'m Drain, u8)>>,
+    others: Vec<(&'m Drain, u8)>,
+}
+
+impl<'m> InForce<'m> {
+    fn new(model: &'m Model, now: Time) -> InForce<'m> {
+        let mut found = InForce::default();
+        for (drain, percent) in in_force(model, now) {
+            match (&drain.scope.answer, &drain.scope.pop) {
+                // The largest comes first.
+                (Some(answer), _) => drop(found.by_answer.entry(answer).or_insert(percent)),
+                (None, Some(pop)) => found.by_pop.entry(pop).or_default().push((drain, percent)),
+                (None, None) => found.others.push((drain, percent)),
+            }
+        }
+        found
+    }
+
+    /// For how many of a hundred clients an answer is taken out.
+    fn percent(&self, answer: &BaseAnswer) -> u8 {
+        let own = self.by_answer.get(answer.id.as_str()).copied();
+        let at_pop = answer.pop.as_ref().and_then(|pop| self.by_pop.get(pop.as_str()));
+        let largest = |drains: &Vec<(&Drain, u8)>| {
+            drains.iter().find(|(drain, _)| drain.scope.covers(answer)).map(|(_, percent)| *percent)
+        };
+        own.max(at_pop.and_then(largest)).max(largest(&self.others)).unwrap_or(0)
+    }
 }
 
 /// The weight of an answer's stack: the split's, else the files'.
@@ -265,11 +304,11 @@ pub fn refresh(
     values: &Values,
     now: Time,
 ) {
+    let in_force = InForce::new(model, now);
     let mut refresh = |at: usize| {
         let answers = &base.steerings[at];
         let meta: Vec<LiveMeta> = answers.iter().map(|answer| values.live_meta(answer, now)).collect();
-        let percent = |answer| drained(model, answer, now).first().map_or(0, |(_, percent)| *percent);
-        let drained: Vec<u8> = answers.iter().map(percent).collect();
+        let drained: Vec<u8> = answers.iter().map(|answer| in_force.percent(answer)).collect();
         let split: Vec<f64> = answers.iter().map(|answer| weight(model, answer)).collect();
         let (old, all) = (&live[at], &steerings[at].addresses);
         let failing = |answer: usize, address| {

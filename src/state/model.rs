@@ -72,6 +72,21 @@ pub struct RowChange {
     pub after: Option<Row>,
 }
 
+impl RowChange {
+    /// What it steers, before and after; nothing where it is no drain and no split.
+    pub fn scopes(&self) -> impl Iterator<Item = Scope> {
+        [&self.before, &self.after].into_iter().flatten().filter_map(|row| match row {
+            Row::Drain(drain) => Some(drain.scope.clone()),
+            Row::Split(split) => Some(Scope {
+                pool: Some(split.pool.clone()),
+                pop: Some(split.pop.clone()),
+                ..Scope::default()
+            }),
+            Row::Migration(_) | Row::Token(_) | Row::Suspension(_) => None,
+        })
+    }
+}
+
 /// One committed change: a line of the audit log, and what a watcher applies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {

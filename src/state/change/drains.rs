@@ -149,8 +149,7 @@ fn own_drain(id: &str, at: &Situation) -> Result<Drain, Refusal> {
 
 /// What drains a scope in other ways, in words.
 fn still_drained(scope: &Scope, but: Option<&str>, at: &Situation) -> Vec<String> {
-    let answers: Vec<_> = at.base.answers().filter(|answer| scope.covers(answer)).collect();
-    let overlaps = |drain: &&Drain| answers.iter().any(|answer| drain.scope.covers(answer));
+    let overlaps = |drain: &&Drain| at.base.overlap(scope, &drain.scope);
     let others = at.model.drains.values().filter(|drain| Some(drain.id.as_str()) != but).filter(overlaps);
     others
         .map(|drain| {

@@ -268,11 +268,14 @@ pub fn decide(change: &Change, at: &Situation) -> Result<Draft, Refusal> {
         Change::Unsuspend { pool } => suspensions::suspend(pool, None, at)?,
     };
     draft.rows.retain(|row| row.before != row.after);
+    if draft.rows.is_empty() {
+        return Ok(draft);
+    }
     let mut after = at.model.clone();
     for row in &draft.rows {
         after.set(&row.key, row.after.clone());
     }
-    draft.guards.extend(super::guards::guards(at.base, at.model, &after, at.now));
+    draft.guards.extend(super::guards::guards(at.base, at.model, &after, &draft.rows, at.now));
     Ok(draft)
 }
 

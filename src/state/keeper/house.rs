@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use tracing::{info, warn};
 
+use super::said::{kept_of, values_of};
 use super::{
     BACKUP_EVERY, COMPACT_EVERY, ENDED_KEPT_FOR, Keeper, Kept, LOG_KEPT, LOG_KEPT_FOR, TICK,
-    TIMED_REFRESH_LEAST, VALUES_WRITTEN_EVERY, kept_of, values_of,
+    TIMED_REFRESH_LEAST, VALUES_WRITTEN_EVERY,
 };
 use crate::state::change::{Change, MigrationStep, Refusal};
 use crate::state::handle::Wish;

@@ -11,6 +11,7 @@
 //! Everything else reads the newest [`View`], which holds still while it is read.
 
 mod house;
+mod said;
 mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,14 +24,15 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use jiff::SignedDuration;
 use tokio::sync::broadcast;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
+use self::said::{kept_of, values_of};
 use super::base::Base;
-use super::clock::{CLOCK_SKEW, Clock, Clocks};
+use super::clock::{Clock, Clocks};
 use super::compile::Loaded;
 use super::handle::Message;
 pub use super::handle::{Done, Fed, State, Wish};
-use super::live::{FeedValue, Touched, Values, VerdictValue, refresh};
+use super::live::{Touched, Values, refresh};
 use super::migration;
 use super::model::{Entry, Model, Time};
 use super::publisher::Publisher;
@@ -331,43 +333,6 @@ impl Keeper {
         }
     }
 
-    fn take_feed(&mut self, feed: &str, values: Vec<(String, FeedValue)>) -> Vec<Fed> {
-        let mut touched = Touched::nothing();
-        let mut held = (*self.values).clone();
-        let fed = values.into_iter().map(|(answer, mut value)| {
-            if value.made_at > self.now + CLOCK_SKEW {
-                return Fed::FromTheFuture;
-            }
-            value.made_at = value.made_at.min(self.now);
-            if held.feed(feed, &answer).is_some_and(|old| old.made_at > value.made_at) {
-                return Fed::Older;
-            }
-            touched.add(self.base.steerings_of_answer(&answer).iter().copied());
-            let json = serde_json::to_string(&value).expect("values are JSON");
-            self.unwritten.insert(format!("feed/{feed}/{answer}"), Some(json));
-            held.put_feed(feed, &answer, value);
-            Fed::Taken
-        });
-        let fed = fed.collect();
-        self.values = Arc::new(held);
-        self.publish(&touched);
-        fed
-    }
-
-    fn take_verdicts(&mut self, verdicts: Vec<(String, Option<VerdictValue>)>) {
-        let mut touched = Touched::nothing();
-        let mut held = (*self.values).clone();
-        for (answer, verdict) in verdicts {
-            touched.add(self.base.steerings_of_answer(&answer).iter().copied());
-            let json =
-                verdict.as_ref().map(|verdict| serde_json::to_string(verdict).expect("verdicts are JSON"));
-            self.unwritten.insert(format!("verdict/{answer}"), json);
-            held.put_verdict(&answer, verdict);
-        }
-        self.values = Arc::new(held);
-        self.publish(&touched);
-    }
-
     fn take_load(&mut self, loaded: Loaded) {
         let Loaded { snapshot, world, base, warnings, report, .. } = loaded;
         self.base = Arc::new(base);
@@ -455,30 +420,4 @@ impl Keeper {
         let others = others.filter(|due| *due > now);
         self.due = drains.chain(others).chain(self.values.next_stale(now)).min();
     }
-}
-
-/// What was said, as the store kept it. What cannot be read is left out: it will be said again.
-fn values_of(kept: &BTreeMap<String, String>) -> Values {
-    let mut values = Values::default();
-    for (key, json) in kept {
-        if let Some((feed, answer)) = key.strip_prefix("feed/").and_then(|key| key.split_once('/')) {
-            match serde_json::from_str(json) {
-                Ok(value) => values.put_feed(feed, answer, value),
-                Err(error) => warn!("the kept value {key} cannot be read: {error}"),
-            }
-        } else if let Some(answer) = key.strip_prefix("verdict/") {
-            match serde_json::from_str(json) {
-                Ok(verdict) => values.put_verdict(answer, Some(verdict)),
-                Err(error) => warn!("the kept value {key} cannot be read: {error}"),
-            }
-        }
-    }
-    values
-}
-
-/// What the store keeps for others: neither feeds' values nor verdicts.
-fn kept_of(values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let is_ours = |key: &str| key.starts_with("feed/") || key.starts_with("verdict/");
-    let others = values.iter().filter(|(key, _)| !is_ours(key));
-    others.map(|(key, value)| (key.clone(), value.clone())).collect()
 }

@@ -9,7 +9,7 @@ use super::{Keeper, Kept, TRIES};
 use crate::state::change::{self, Change, Refusal, Situation};
 use crate::state::handle::{Done, Reply, Wish};
 use crate::state::live::Touched;
-use crate::state::model::{Entry, Model, Row, RowChange, Scope};
+use crate::state::model::{Entry, Model, Row, RowChange};
 use crate::state::store::{CommitError, Store, StoreError, Watched};
 
 /// A wish, and whoever waits for what becomes of it.
@@ -246,15 +246,8 @@ impl Keeper {
     /// Which steerings a change may touch.
     pub(super) fn touched_by(&self, entry: &Entry) -> Touched {
         let mut touched = Touched::nothing();
-        for row in entry.rows.iter().flat_map(|change| [&change.before, &change.after]).flatten() {
-            match row {
-                Row::Drain(drain) => touched.add(self.base.steerings_of(&drain.scope)),
-                Row::Split(split) => {
-                    let scope = Scope { pool: Some(split.pool.clone()), ..Scope::default() };
-                    touched.add(self.base.steerings_of(&scope));
-                }
-                Row::Migration(_) | Row::Token(_) | Row::Suspension(_) => {}
-            }
+        for scope in entry.rows.iter().flat_map(RowChange::scopes) {
+            touched.add(self.base.steerings_of(&scope));
         }
         touched
     }
