@@ -1,5 +1,6 @@
 //! What is done because time has passed, and what is done with the store as a whole.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use tracing::{info, warn};
 
 use super::{
     BACKUP_EVERY, COMPACT_EVERY, ENDED_KEPT_FOR, Keeper, Kept, LOG_KEPT, LOG_KEPT_FOR, TIMED_REFRESH_LEAST,
-    VALUES_WRITTEN_EVERY, kept_of, values_of,
+    TTLS_COUNTED_EVERY, VALUES_WRITTEN_EVERY, kept_of, values_of,
 };
 use crate::state::change::{Change, MigrationStep, Refusal};
 use crate::state::handle::Wish;
@@ -15,6 +16,7 @@ use crate::state::live::Touched;
 use crate::state::migration;
 use crate::state::model::{Actor, Entry, Row, RowChange, Time};
 use crate::state::store::{Contents, StoreError};
+use crate::state::ttl::upcoming;
 
 impl Keeper {
     /// Does what time asks for.
@@ -34,6 +36,27 @@ impl Keeper {
         if is_due {
             self.timed_refresh = self.elapsed;
             self.publish(&Touched::All);
+        }
+    }
+
+    /// Shortens TTLs while something is near. They are whole seconds, so once in each is enough.
+    pub(super) fn count_down(&mut self) {
+        let Some(most) = self.base.ranged().values().max() else { return };
+        let has_passed = self.elapsed.saturating_sub(self.ttls_counted) >= TTLS_COUNTED_EVERY;
+        let is_near = |near: Time| near.duration_since(self.now).as_secs() <= i64::from(*most);
+        if !has_passed || !self.near.is_some_and(is_near) {
+            return;
+        }
+        self.ttls_counted = self.elapsed;
+        let current = self.publisher.current().load_full();
+        let (base, model, values) = (&self.base, &self.wanted, &self.values);
+        let is_other = |(steering, most): &(&u32, &u32)| {
+            let at = **steering as usize;
+            current.live[at].upcoming != upcoming(&base.steerings[at], model, values, self.now, **most)
+        };
+        let touched: BTreeSet<u32> = base.ranged().iter().filter(is_other).map(|(at, _)| *at).collect();
+        if !touched.is_empty() {
+            self.publish(&Touched::Steerings(touched));
         }
     }
 

@@ -49,6 +49,8 @@ const VALUES_WRITTEN_EVERY: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 /// The shortest time between two refreshes that time alone asks for.
 const TIMED_REFRESH_LEAST: Duration = Duration::from_millis(100);
+/// How often TTLs are counted down while something is near.
+const TTLS_COUNTED_EVERY: Duration = Duration::from_secs(1);
 /// How often the store is copied, when it has changed.
 const BACKUP_EVERY: Duration = Duration::from_secs(300);
 /// How often old entries of the log are dropped.
@@ -129,12 +131,16 @@ struct Keeper {
     now: Time,
     /// When time alone changes something next.
     due: Option<Time>,
+    /// The same, or when a verdict that is in doubt may be another.
+    near: Option<Time>,
     timings: Timings,
     begun: Instant,
     values_written: Instant,
     /// The clocks' elapsed time, and what it was at the last refresh that time asked for.
     elapsed: Duration,
     timed_refresh: Duration,
+    /// When TTLs were counted down last, as elapsed time.
+    ttls_counted: Duration,
     backed_up: (Instant, u64),
     compacted: Instant,
 }
@@ -191,11 +197,13 @@ impl Keeper {
             clock,
             now,
             due: None,
+            near: None,
             timings: Timings::default(),
             begun: Instant::now(),
             values_written: Instant::now(),
             elapsed: reading.elapsed,
             timed_refresh: Duration::ZERO,
+            ttls_counted: Duration::ZERO,
             backed_up: (Instant::now(), revision),
             compacted: Instant::now(),
         };
@@ -261,6 +269,7 @@ impl Keeper {
         }
         self.change(wishes);
         self.keep_time();
+        self.count_down();
         self.keep_house();
         ended
     }
@@ -446,6 +455,7 @@ impl Keeper {
         let migrations = model.migrations.values().filter_map(migration::due_at);
         let suspensions = model.suspensions.values().filter_map(|suspension| suspension.until);
         self.due = drains.chain(migrations).chain(suspensions).chain(self.values.next_stale(now)).min();
+        self.near = self.due.into_iter().chain(self.values.next_verdict()).min();
     }
 }
 

@@ -239,7 +239,12 @@ impl Keeper {
                     let scope = Scope { pool: Some(split.pool.clone()), ..Scope::default() };
                     touched.add(self.base.steerings_of(&scope));
                 }
-                Row::Migration(_) | Row::Token(_) | Row::Suspension(_) => {}
+                // Its next step is near or not, whether or not this one moves anybody.
+                Row::Migration(migration) => {
+                    let scope = Scope { pool: Some(migration.plan.pool.clone()), ..Scope::default() };
+                    touched.add(self.base.steerings_of(&scope));
+                }
+                Row::Token(_) | Row::Suspension(_) => {}
             }
         }
         touched
