@@ -121,6 +121,39 @@ fn verdicts_over_time() {
     }
 }
 
+/// From the first result that says otherwise on, a verdict says when it may be another; and it is told when that
+/// begins and ends, not with each result between.
+#[test]
+fn a_verdict_in_doubt() {
+    let mut judge = judge(
+        vec!["192.0.2.1".parse().unwrap()],
+        "fall = 3\nrise = 2\ninterval = '10s'\nflap = { changes = 3, hold = '30s' }",
+    );
+    let mut check = |seconds: u64, ok: bool, expect: Option<i64>, is_told: bool| {
+        let now = at(Duration::from_secs(seconds));
+        let result = if ok { Ok(Passed::default()) } else { failed() };
+        judge.observe(0, &result, [false; 2], now);
+        let verdict = judge.verdict([false; 2], now.elapsed).unwrap();
+        let may_change = verdict.may_change_at.map(|time| (time - at(Duration::ZERO).wall).as_secs());
+        assert_eq!(may_change, expect, "{seconds}s");
+        assert_eq!(judge.news([false; 2], now.elapsed).is_some(), is_told, "{seconds}s");
+    };
+    check(0, true, None, true);
+    check(10, false, Some(30), true);
+    check(20, false, Some(30), false);
+    check(30, false, None, true);
+    check(40, true, Some(50), true);
+    check(50, true, None, true);
+    check(60, false, Some(80), true);
+    check(70, true, None, true);
+    // It changes once more, and then once too often: held down, until the hold ends.
+    (8..11).for_each(|tens| check(tens * 10, false, (tens < 10).then_some(100), tens != 9));
+    check(110, true, Some(120), true);
+    check(120, true, Some(150), true);
+    check(130, true, Some(150), false);
+    check(150, true, None, true);
+}
+
 proptest! {
     /// Whatever comes: a family's list never becomes empty, what flaps is down, an answer that is up has the
     /// addresses it must have, and a frozen verdict is not drained.

@@ -21,7 +21,7 @@ use rhumb::state::chains::Chains;
 use rhumb::state::monitors::{KINDS as KINDS_OF_MONITORS, Kind};
 use rhumb::state::{expectations, load};
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "CHANGELOG.md",
     "docs/api.md",

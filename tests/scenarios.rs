@@ -9,6 +9,7 @@
 //!   NOERROR aa scope=0                       its response, see support/response.rs
 //!   www.example.com. 3600 A 192.0.2.1
 //! live eu-west-1 drained=30                  from here on: answers by name or by a part of it, `*` for all
+//! live eu-west-1 near=20                     from here on: something may change its steering in 20 seconds
 //! live reset                                 from here on: as the files say
 //! ```
 //!
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use rhumb::chain::LiveMeta;
 use rhumb::engine::explain::{Question, explain};
-use rhumb::engine::steering::Live;
+use rhumb::engine::steering::{Live, Upcoming, What};
 use rhumb::engine::{Reply, Snapshot, Stats, Worker};
 use rhumb::state::Loaded;
 use support::query::Query;
@@ -77,7 +78,7 @@ struct Run<'f> {
 impl<'f> Run<'f> {
     fn new(file: &'f str, scenario: &Scenario) -> Run<'f> {
         let loaded = scenario.folder().load().unwrap_or_else(|problems| panic!("{file}: {problems:#?}"));
-        let snapshot = Arc::new(ArcSwap::from_pointee(with_live(&loaded.snapshot, |_, _, _, _| {})));
+        let snapshot = Arc::new(ArcSwap::from_pointee(with_live(&loaded.snapshot, |_, _, _, _, _| {})));
         Run { file, loaded, snapshot }
     }
 
@@ -153,7 +154,7 @@ impl<'f> Run<'f> {
         let (which, settings) = line.split_once(' ').unwrap_or((line, ""));
         let base = if which == "reset" { &self.loaded.snapshot } else { &**self.snapshot.load() };
         let mut matched = which == "reset";
-        let next = with_live(base, |name, meta, drained, split| {
+        let next = with_live(base, |name, meta, drained, split, near| {
             if which != "*" && which != name && !name.split('/').any(|part| part == which) {
                 return;
             }
@@ -165,6 +166,7 @@ impl<'f> Run<'f> {
                 match key {
                     "drained" => *drained = number() as u8,
                     "split" => *split = number(),
+                    "near" => *near = Upcoming { seconds: number() as u32, what: Some(What::Drain) },
                     "up" => meta.up.literal = flag(),
                     "feed" => meta.up.feed = flag(),
                     "verdict" => meta.up.verdict = flag(),
@@ -186,14 +188,18 @@ impl<'f> Run<'f> {
 }
 
 /// The same snapshot with another live part; `change` sees each answer by its name.
-fn with_live(base: &Snapshot, mut change: impl FnMut(&str, &mut LiveMeta, &mut u8, &mut f64)) -> Snapshot {
+fn with_live(
+    base: &Snapshot,
+    mut change: impl FnMut(&str, &mut LiveMeta, &mut u8, &mut f64, &mut Upcoming),
+) -> Snapshot {
     let live = base.steerings.iter().zip(&base.live).map(|(steering, live)| {
         let (mut meta, mut drained, mut split) =
             (live.meta.clone(), live.drained.clone(), live.split.clone());
+        let mut near = live.upcoming;
         for (index, answer) in steering.answers.iter().enumerate() {
-            change(&answer.name, &mut meta[index], &mut drained[index], &mut split[index]);
+            change(&answer.name, &mut meta[index], &mut drained[index], &mut split[index], &mut near);
         }
-        Live::new(steering, meta, drained, split)
+        Live::with_addresses(steering, steering.addresses.clone(), meta, drained, split, near)
     });
     Snapshot {
         revision: base.revision + 1,

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rhumb::engine::explain::{Question, explain};
+use rhumb::engine::explain::{Explanation, Question, explain};
 use rhumb::state::change::{Change, DrainAsk, DrainEdit, MigrationStep, Which};
 use rhumb::state::clock::{Clocks, Reading};
 use rhumb::state::keeper::{self, Beginning, Done, Fed, Kept, State, Wish};
@@ -53,7 +53,7 @@ fn run_file(file: &Path) -> Vec<String> {
         writeln!(written, "{line}").unwrap();
         if let Some(title) = line.strip_prefix("== ") {
             case = title.into();
-            node = Some(Node::new());
+            node = Some(Node::new(file));
             continue;
         }
         let Some(command) = line.strip_prefix("> ") else { continue };
@@ -86,7 +86,8 @@ struct Node {
 }
 
 impl Node {
-    fn new() -> Node {
+    /// With the chains that all transcripts share, and those of this one.
+    fn new(transcript: &Path) -> Node {
         let folder = Folder::example();
         let more = fs::read_to_string(project().join("tests/data/steering/more.toml")).unwrap();
         let chains = folder.read("filter-chains/wss.toml");
@@ -94,6 +95,10 @@ impl Node {
                       return = { steps = [25, 100], pause = \"10m\" }\n";
         folder.write("filter-chains/wss.toml", chains.replace("[pool.wss]\n", policy));
         folder.write("filter-chains/more.toml", more);
+        let own = format!("tests/data/steering/{}.toml", transcript.file_stem().unwrap().display());
+        if let Ok(own) = fs::read_to_string(project().join(own)) {
+            folder.write("filter-chains/own.toml", own);
+        }
         let reading = Reading { wall: Time::from_second(START).unwrap(), elapsed: Duration::ZERO };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut node = Node {
@@ -176,12 +181,20 @@ impl Node {
             ["log"] => self.log(),
             ["state"] => self.status(),
             ["feed", feed, ref rest @ ..] => self.feed(feed, rest),
-            ["verdict", answer, how] => {
+            ["ttl", name, client] => {
+                let explained = self.explain(name, client);
+                format!("{}\n", explained.steered.and_then(|walk| walk.ttl).expect("a range"))
+            }
+            ["verdict", answer, how, ref rest @ ..] => {
+                let in_doubt = fields(rest)
+                    .get("in_doubt")
+                    .map(|span| self.now() + rhumb::files::parse_duration(span).unwrap());
                 let verdict = VerdictValue {
                     up: how == "up",
                     failing: Vec::new(),
                     since: self.now(),
                     why: "it does not answer".into(),
+                    may_change_at: in_doubt,
                 };
                 self.state().verdicts(vec![(answer.into(), Some(verdict))], Vec::new());
                 self.settle();
@@ -220,6 +233,13 @@ impl Node {
 
     /// The answers a client gets, with the scope.
     fn ask(&self, name: &str, client: &str) -> String {
+        let explanation = self.explain(name, client);
+        let walk = explanation.steered.expect("it is steered");
+        let rung = if walk.rung == "undrained" { String::new() } else { format!(" ({})", walk.rung) };
+        format!("{} /{}{rung}\n", walk.picks.join(", "), explanation.scope.unwrap())
+    }
+
+    fn explain(&self, name: &str, client: &str) -> Explanation {
         let view = self.state().view();
         let network: ipnet::IpNet = client.parse().unwrap();
         let question = Question {
@@ -230,10 +250,7 @@ impl Node {
             seed: 1,
         };
         let current = Arc::new(arc_swap::ArcSwap::new(view.snapshot.clone()));
-        let explanation = explain(&current, &view.world, &question);
-        let walk = explanation.steered.expect("it is steered");
-        let rung = if walk.rung == "undrained" { String::new() } else { format!(" ({})", walk.rung) };
-        format!("{} /{}{rung}\n", walk.picks.join(", "), explanation.scope.unwrap())
+        explain(&current, &view.world, &question)
     }
 
     fn drains(&self) -> String {

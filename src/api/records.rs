@@ -84,7 +84,7 @@ fn body(record: &BaseRecord, view: &View) -> RecordBody {
     RecordBody {
         record: record.name.clone(),
         file: shown::file(&record.place),
-        ttl: record.ttl,
+        ttl: record.ttl.max,
         pool: record.pool.clone(),
         filters: filters.collect(),
         rung: rung(&view.snapshot.live[record.steering as usize]).into(),

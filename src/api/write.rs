@@ -217,7 +217,7 @@ fn steerings_of(base: &Base, scopes: &[Scope]) -> BTreeSet<u32> {
 fn ttl_s(base: &Base, scopes: &[Scope]) -> u32 {
     let steerings = steerings_of(base, scopes);
     let records = base.records.iter().filter(|record| steerings.contains(&record.steering));
-    records.map(|record| record.ttl).max().unwrap_or(0)
+    records.map(|record| record.ttl.max).max().unwrap_or(0)
 }
 
 /// Records that have nothing undrained, in words: they are never left without an answer.

@@ -14,7 +14,7 @@ use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_proto::rr::{DNSClass, RecordType};
 use serde::{Deserialize, Serialize};
 
-use super::steering::{Family, Live, Record, Rung, Scratch, Steering, steer};
+use super::steering::{Family, Live, Record, Rung, Scratch, Steering, What, steer};
 use super::zones::Found;
 use super::{Peer, Reply, Snapshot, Stats, Transport, Worker};
 use crate::chain::trace::{Recorder, Step};
@@ -79,6 +79,9 @@ pub struct SteeredWalk {
     pub steps: Vec<ExplainedStep>,
     /// What is left, in order.
     pub picks: Vec<String>,
+    /// The TTL and what makes it so, where the record gives a range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<String>,
 }
 
 /// A filter at work.
@@ -227,8 +230,22 @@ fn walk(
         left_out: left_out(steering, live, family, started),
         steps: recorder.steps.iter().map(|step| explain_step(step, name)).collect(),
         picks: picks.as_slice().iter().map(name).collect(),
+        ttl: (record.ttl_min < record.ttl).then(|| explain_ttl(record, live)),
     };
     (walk, scope_by)
+}
+
+/// The TTL of a record with a range, and why.
+fn explain_ttl(record: &Record, live: &Live) -> String {
+    let (ttl, seconds) = (live.ttl(record), live.upcoming.seconds);
+    let what = match live.upcoming.what {
+        Some(What::Drain) => "a drain begins, ends or gives back a part",
+        Some(What::Migration) => "a migration takes its next step",
+        Some(What::Feed) => "a feed's value becomes too old",
+        Some(What::Verdict) => "a verdict may change: an address began to fail or to recover",
+        None => return format!("{ttl} s, the longest of {} to {ttl}: nothing is near", record.ttl_min),
+    };
+    format!("{ttl} s, of {} to {}: in {seconds} s {what}", record.ttl_min, record.ttl)
 }
 
 fn explain_step(step: &Step, name: impl Fn(&u8) -> String) -> ExplainedStep {
@@ -413,6 +430,9 @@ impl fmt::Display for Explanation {
         writeln!(f)?;
         if let Some(scope) = self.scope {
             writeln!(f, "scope     /{scope}, by {}", self.scope_by)?;
+        }
+        if let Some(ttl) = self.steered.as_ref().and_then(|walk| walk.ttl.as_ref()) {
+            writeln!(f, "ttl       {ttl}")?;
         }
         writeln!(f, "answer    {}", self.rcode)?;
         for line in &self.answer {

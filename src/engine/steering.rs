@@ -27,6 +27,8 @@ pub struct Record {
     pub name: Name,
     /// TTL of its answers, in seconds.
     pub ttl: u32,
+    /// The shortest that becomes when something is near; the same where it stays as it is.
+    pub ttl_min: u32,
     /// Sticky filters are salted by the record's name, without its type.
     pub salt: u64,
     /// The scope a random chain never goes under: bits of IPv4 and of IPv6; 0 is off.
@@ -183,7 +185,37 @@ pub struct Live {
     pub panic: bool,
     /// The addresses that are answered: all, or those that do not fail.
     pub addresses: Arc<Addresses>,
+    /// What may change it next.
+    pub upcoming: Upcoming,
     plans: [Plan; 3],
+}
+
+/// What may change a steering next by itself, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upcoming {
+    /// Seconds until then; the most there are where nothing is near.
+    pub seconds: u32,
+    /// What it is.
+    pub what: Option<What>,
+}
+
+/// What changes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A drain begins, ends, or gives back a part.
+    Drain,
+    /// A migration takes its next step.
+    Migration,
+    /// A feed's value becomes too old.
+    Feed,
+    /// An address has begun to fail, or to recover.
+    Verdict,
+}
+
+impl Default for Upcoming {
+    fn default() -> Upcoming {
+        Upcoming { seconds: u32::MAX, what: None }
+    }
 }
 
 /// How far the ladder of last resort had to be climbed (DESIGN, decision 4).
@@ -235,22 +267,25 @@ struct Stack {
 impl Live {
     /// Settles what no coin decides.
     pub fn new(steering: &Steering, meta: Vec<LiveMeta>, drained: Vec<u8>, split: Vec<f64>) -> Arc<Live> {
-        Live::with_addresses(steering, steering.addresses.clone(), meta, drained, split)
+        let addresses = steering.addresses.clone();
+        Live::with_addresses(steering, addresses, meta, drained, split, Upcoming::default())
     }
 
-    /// The same, with a part of the steering's addresses.
+    /// The same, with a part of the steering's addresses, and something near.
     pub fn with_addresses(
         steering: &Steering,
         addresses: Arc<Addresses>,
         meta: Vec<LiveMeta>,
         drained: Vec<u8>,
         split: Vec<f64>,
+        upcoming: Upcoming,
     ) -> Arc<Live> {
         let undrained = |&answer: &usize| drained[answer] < 100 && split[answer] > 0.0;
         let count = (0..meta.len()).filter(undrained).count();
         let up = (0..meta.len()).filter(undrained).filter(|&answer| meta[answer].up.is_up()).count();
         let panic = (up as f64) < steering.panic_threshold * count as f64;
-        let mut live = Live { meta, drained, split, panic, addresses, plans: Default::default() };
+        let plans = Default::default();
+        let mut live = Live { meta, drained, split, panic, addresses, upcoming, plans };
         live.plans = Family::ALL.map(|family| Plan::new(steering, &live, family));
         Arc::new(live)
     }
@@ -259,6 +294,12 @@ impl Live {
     #[inline]
     pub fn has(&self, family: Family) -> bool {
         !self.plans[family as usize].ladder.is_empty()
+    }
+
+    /// The TTL of a record's answers: the time until something may change them, inside the record's range.
+    #[inline]
+    pub fn ttl(&self, record: &Record) -> u32 {
+        record.ttl.min(self.upcoming.seconds.max(record.ttl_min))
     }
 
     /// The table that places the clients, where that is settled.

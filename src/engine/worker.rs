@@ -363,18 +363,18 @@ impl<'s> Answering<'s> {
         match family {
             Family::A => {
                 let addresses = answers.map(|answer| &live.addresses.a[answer][..]);
-                writer.addresses(owner, record_type::A, record.ttl, turn, addresses)?;
+                writer.addresses(owner, record_type::A, live.ttl(record), turn, addresses)?;
                 self.stats.given(record, &steering.slots, picks.as_slice(), &ask, with_ecs);
             }
             Family::Aaaa => {
                 let addresses = answers.map(|answer| &live.addresses.aaaa[answer][..]);
-                writer.addresses(owner, record_type::AAAA, record.ttl, turn, addresses)?;
+                writer.addresses(owner, record_type::AAAA, live.ttl(record), turn, addresses)?;
                 self.stats.given(record, &steering.slots, picks.as_slice(), &ask, with_ecs);
             }
             Family::Cname => {
                 let first = usize::from(picks.as_slice()[0]);
                 let Some(target) = &steering.answers[first].cname else { return Ok(None) };
-                writer.cname(owner, record.ttl, target.as_wire())?;
+                writer.cname(owner, live.ttl(record), target.as_wire())?;
                 self.stats.given(record, &steering.slots, &picks.as_slice()[..1], &ask, with_ecs);
                 // What is behind the alias may be steered by another rule; it is asked for by itself
                 // unless everybody gets the same.

@@ -122,6 +122,11 @@ impl<'s> Fields<'s> {
         self.table.contains_key(name)
     }
 
+    /// Whether a field is a table.
+    pub fn is_table(&self, name: &str) -> bool {
+        self.table.get(name).is_some_and(|value| value.get_ref().is_table())
+    }
+
     /// A text.
     pub fn text(&mut self, name: &'static str) -> Option<At<String>> {
         let value = self.value(name)?;

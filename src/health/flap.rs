@@ -42,6 +42,11 @@ impl Damping {
         self.changes.retain(|at| *at < since);
     }
 
+    /// How long it is still held down.
+    pub fn rest(&self, now: Duration) -> Option<Duration> {
+        self.until?.checked_sub(now).filter(|rest| !rest.is_zero())
+    }
+
     /// Whether it is held down.
     pub fn holds(&self, now: Duration) -> bool {
         self.until.is_some_and(|until| now < until)

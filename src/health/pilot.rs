@@ -157,35 +157,40 @@ fn planned(plan: &Plan) -> BTreeSet<(String, String)> {
 impl Steering {
     fn run(mut self, inbox: &Receiver<Event>) {
         loop {
-            let mut kept = Vec::new();
-            match inbox.recv_timeout(LOOK_EVERY) {
-                Ok(Event::News(verdicts)) => {
-                    for verdict in verdicts {
+            let first = match inbox.recv_timeout(LOOK_EVERY) {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let has_come = first.is_some();
+            let (mut kept, mut waiting) = (Vec::new(), Vec::new());
+            // What has come meanwhile is looked at together.
+            for event in first.into_iter().chain(inbox.try_iter()) {
+                match event {
+                    Event::News(verdicts) => kept.extend(verdicts.into_iter().map(|verdict| {
                         let json = serde_json::to_string(&verdict).expect("verdicts are JSON");
-                        kept.push((key(&verdict.monitor, &verdict.answer), Some(json)));
-                        self.verdicts.insert((verdict.monitor.clone(), verdict.answer.clone()), verdict);
+                        let name = (verdict.monitor.clone(), verdict.answer.clone());
+                        let row = (key(&name.0, &name.1), Some(json));
+                        self.verdicts.insert(name, verdict);
+                        row
+                    })),
+                    Event::Plan(plan) => {
+                        self.plan = planned(&plan);
+                        self.pools_of_a_pop = plan.health.pools_of_a_pop;
+                        let gone = self.verdicts.keys().filter(|key| !self.plan.contains(*key));
+                        kept.extend(gone.map(|(monitor, answer)| (key(monitor, answer), None)));
+                        self.verdicts.retain(|key, _| self.plan.contains(key));
                     }
-                    self.look(kept);
+                    Event::Look(reply) => waiting.push(reply),
+                    Event::Stop => return,
                 }
-                Ok(Event::Plan(plan)) => {
-                    self.plan = planned(&plan);
-                    self.pools_of_a_pop = plan.health.pools_of_a_pop;
-                    let gone = self.verdicts.keys().filter(|key| !self.plan.contains(*key));
-                    kept.extend(gone.map(|(monitor, answer)| (key(monitor, answer), None)));
-                    self.verdicts.retain(|key, _| self.plan.contains(key));
-                    self.look(kept);
-                }
-                Ok(Event::Look(reply)) => {
-                    self.look(kept);
-                    // Who waited may have gone.
-                    let _ = reply.send(());
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.health.first_round() {
-                        self.look(kept);
-                    }
-                }
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if has_come || self.health.first_round() {
+                self.look(kept);
+            }
+            for reply in waiting {
+                // Who waited may have gone.
+                let _ = reply.send(());
             }
         }
     }
@@ -219,7 +224,8 @@ impl Steering {
         let mut acts = self.applied.look(&seen);
         for act in &acts.wishes {
             match self.state.change_blocking(act.wish()) {
-                Ok(done) => info!("health: {} {} ({})", done.action, done.object, act.reason),
+                // The keeper has logged it, as it does for anybody.
+                Ok(_) => {}
                 Err(refusal) => self.applied.refused(act, &refusal, now),
             }
         }
@@ -253,17 +259,17 @@ impl Steering {
 }
 
 /// What all monitors of each answer say together.
-pub fn said<'v>(verdicts: impl Iterator<Item = &'v Verdict> + Clone) -> BTreeMap<String, VerdictValue> {
-    let since = |answer: &str, up: bool| {
-        let of = verdicts.clone().filter(|verdict| verdict.answer == answer && verdict.up == up);
-        let times = of.map(|verdict| verdict.since);
-        // It is down since the first went down, and up since the last came up.
-        if up { times.max() } else { times.min() }
-    };
+pub fn said<'v>(verdicts: impl Iterator<Item = &'v Verdict>) -> BTreeMap<String, VerdictValue> {
     let value = |(answer, said): (String, super::Together)| {
-        let since = since(&answer, said.up).unwrap_or(Time::UNIX_EPOCH);
         let why = said.said_no.map_or_else(String::new, |(monitor, error)| format!("{monitor}: {error}"));
-        (answer, VerdictValue { up: said.up, failing: said.failing.into_iter().collect(), since, why })
+        let value = VerdictValue {
+            up: said.up,
+            failing: said.failing.into_iter().collect(),
+            since: said.since.unwrap_or(Time::UNIX_EPOCH),
+            why,
+            may_change_at: said.may_change_at,
+        };
+        (answer, value)
     };
-    together(verdicts.clone()).into_iter().map(value).collect()
+    together(verdicts).into_iter().map(value).collect()
 }

@@ -62,6 +62,9 @@ pub struct Verdict {
     /// Our own failure: it stays as it was.
     #[serde(default)]
     pub frozen: bool,
+    /// When it may be another at the earliest: an address has begun to fail or to recover, or a hold ends.
+    #[serde(skip)]
+    pub may_change_at: Option<Time>,
 }
 
 /// What all monitors of an answer say together.
@@ -73,6 +76,10 @@ pub struct Together {
     pub failing: BTreeSet<IpAddr>,
     /// The first that says it is down, and why.
     pub said_no: Option<(String, String)>,
+    /// Since when one of those that say so does; of several that are down the first, of those that are up the last.
+    pub since: Option<Time>,
+    /// When one of them may say something else, at the earliest.
+    pub may_change_at: Option<Time>,
 }
 
 /// The conjunction of verdicts, by answer.
@@ -82,6 +89,13 @@ pub fn together<'v>(verdicts: impl IntoIterator<Item = &'v Verdict>) -> BTreeMap
         let answer =
             answers.entry(verdict.answer.clone()).or_insert(Together { up: true, ..Together::default() });
         answer.failing.extend(&verdict.failing);
+        answer.may_change_at = answer.may_change_at.into_iter().chain(verdict.may_change_at).min();
+        answer.since = match (answer.up, verdict.up) {
+            (true, true) => answer.since.max(Some(verdict.since)),
+            (true, false) => Some(verdict.since),
+            (false, false) => answer.since.min(Some(verdict.since)),
+            (false, true) => answer.since,
+        };
         if !verdict.up {
             answer.up = false;
             answer.said_no.get_or_insert_with(|| (verdict.monitor.clone(), verdict.error.clone()));
@@ -360,7 +374,22 @@ impl Judge {
             latency_ms: slowest.map(milliseconds),
             flapping: self.damping.holds(now),
             frozen: self.addresses.iter().any(is_frozen),
+            may_change_at: self.may_change_at(now),
         })
+    }
+
+    /// When the verdict or its list of addresses may be another at the earliest, if results have begun to say
+    /// otherwise: as many probes from the last one as there are missing. A hold that ends is foreseen, too.
+    fn may_change_at(&self, now: Duration) -> Option<Time> {
+        let check = &self.monitored.check;
+        let in_doubt = self.addresses.iter().filter(|state| state.streak > 0).filter_map(|state| {
+            let needed = if state.up == Some(true) { check.fall } else { check.rise };
+            let missing = check.interval * needed.saturating_sub(state.streak);
+            state.checked_at?.checked_add(missing).ok()
+        });
+        let held = self.damping.rest(now).filter(|_| self.raw == Some(true));
+        let held = held.and_then(|rest| self.checked_at.checked_add(rest).ok());
+        in_doubt.chain(held).min()
     }
 
     /// The verdict, if it is another than was told last, or that is long ago.
@@ -369,7 +398,8 @@ impl Judge {
         let is_old = |told: &Verdict, at: Duration| {
             let says = |verdict: &Verdict| (verdict.up, verdict.flapping, verdict.frozen);
             let again = now - at >= self.monitored.check.max_age / TOLD_PER_AGE;
-            says(told) != says(&verdict) || told.failing != verdict.failing || again
+            let doubts = told.may_change_at.is_some() != verdict.may_change_at.is_some();
+            says(told) != says(&verdict) || told.failing != verdict.failing || doubts || again
         };
         if self.told.as_ref().is_some_and(|(told, at)| !is_old(told, *at)) {
             return None;

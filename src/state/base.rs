@@ -8,6 +8,7 @@ use super::chains::Place;
 use super::meta::LiveSpec;
 use super::model::Scope;
 use super::policy::{FeedSpec, PoolPolicy};
+use super::ttl::Ttl;
 use crate::chain::Meta;
 
 /// Everything the files say of steering.
@@ -77,8 +78,8 @@ pub struct BaseRecord {
     pub place: Place,
     /// Its owner name, without the dot at its end.
     pub name: String,
-    /// Seconds.
-    pub ttl: u32,
+    /// How long its answers may be kept.
+    pub ttl: Ttl,
     /// The pool whose answers it gives, if any.
     pub pool: Option<String>,
     /// Its chain: name, whether it is disabled, and the options as they were written.
@@ -94,6 +95,8 @@ pub struct Index {
     by_pop: HashMap<String, BTreeSet<u32>>,
     by_pool: HashMap<String, BTreeSet<u32>>,
     by_stack: HashMap<String, BTreeSet<u32>>,
+    /// Steerings of records whose TTL has a range, with the longest of them.
+    ranged: BTreeMap<u32, u32>,
 }
 
 impl Base {
@@ -116,8 +119,17 @@ impl Base {
                 }
             }
         }
+        for record in self.records.iter().filter(|record| record.ttl.min < record.ttl.max) {
+            let most = index.ranged.entry(record.steering).or_default();
+            *most = record.ttl.max.max(*most);
+        }
         self.index = index;
         self
+    }
+
+    /// Steerings of records whose TTL has a range, with the longest of them in seconds.
+    pub fn ranged(&self) -> &BTreeMap<u32, u32> {
+        &self.index.ranged
     }
 
     /// Every answer once: those of pools, then those of records.

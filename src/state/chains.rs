@@ -16,16 +16,12 @@ use toml::de::DeValue;
 use super::meta::MetaSpec;
 use super::monitors::{HealthSpec, MonitorSpec, read_health, read_monitor};
 use super::policy::{FeedSpec, PoolPolicy};
+use super::ttl::Ttl;
 use crate::chain::{OptionValue, Options};
 use crate::files::{At, Document, Fields, Problem};
 use crate::geo::Country;
 use crate::geo::written::{assigned, read_coordinates};
 use crate::wire::Name;
-
-/// TTL of a steered record when none is written, in seconds: short, because what is steered moves.
-const TTL_DEFAULT: i64 = 10;
-/// Largest TTL (RFC 2181 section 8).
-const TTL_MAX: i64 = i32::MAX as i64;
 
 /// What the files of the folder say.
 #[derive(Clone, Debug, Default)]
@@ -109,8 +105,8 @@ pub struct RecordSpec {
     pub place: Place,
     /// Its owner name.
     pub name: Name,
-    /// In seconds.
-    pub ttl: u32,
+    /// How long its answers may be kept.
+    pub ttl: Ttl,
     /// The pool whose answers it gives.
     pub pool: Option<At<String>>,
     /// Answers of its own, where there is no pool.
@@ -139,7 +135,7 @@ impl RecordSpec {
         RecordSpec {
             place,
             name: Name::root(),
-            ttl: TTL_DEFAULT as u32,
+            ttl: Ttl::default(),
             pool: Some(pool),
             answers: Vec::new(),
             groups: BTreeMap::new(),
@@ -363,7 +359,7 @@ fn read_record(file: &Path, mut fields: Fields) -> Option<RecordSpec> {
     });
     let groups = groups.collect();
     let meta = MetaSpec::read(&mut fields);
-    let ttl = fields.integer_in("ttl", 0, TTL_MAX).map_or(TTL_DEFAULT, |ttl| ttl.value) as u32;
+    let ttl = Ttl::read(&mut fields);
     let flag = |fields: &mut Fields, name| fields.flag(name).is_none_or(|flag| flag.value);
     let use_client_subnet = flag(&mut fields, "use_client_subnet");
     let rotate = flag(&mut fields, "rotate");

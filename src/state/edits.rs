@@ -8,6 +8,7 @@ use std::fmt::{Debug, Display};
 use serde::Serialize;
 
 use super::chains::{AnswerSpec, Chains, FilterSpec, Pool, RecordSpec};
+use super::ttl::Ttl;
 
 /// One thing that is written otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -146,7 +147,7 @@ fn by_call(answers: &[AnswerSpec]) -> BTreeMap<String, AnswerSpec> {
 fn record_edits(edits: &mut Vec<Edit>, object: &str, old: &RecordSpec, new: &RecordSpec) {
     let pool = |record: &RecordSpec| record.pool.as_ref().map(|pool| pool.value.clone());
     edits.field(object, "pool", &pool(old), &pool(new), text);
-    edits.field(object, "ttl", &old.ttl, &new.ttl, u32::to_string);
+    edits.field(object, "ttl", &old.ttl, &new.ttl, Ttl::to_string);
     edits.field(object, "filters", &chain(old), &chain(new), |chain| chain.join(", "));
     let client_subnet = (&old.use_client_subnet, &new.use_client_subnet);
     edits.field(object, "use_client_subnet", client_subnet.0, client_subnet.1, bool::to_string);

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::base::{Base, BaseAnswer};
 use super::model::{Drain, LiveValues, Model, Time};
 use super::policy::Stale;
+use super::ttl::upcoming;
 use crate::chain::LiveMeta;
-use crate::engine::steering::{Live, Steering};
+use crate::engine::steering::{Live, Steering, Upcoming};
 
 /// What feeds and monitors say, by answer.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +53,10 @@ pub struct VerdictValue {
     /// Which monitor says no, and why; empty when it is up.
     #[serde(default)]
     pub why: String,
+    /// When it may be another at the earliest, if an address has begun to fail or to recover. It is not kept:
+    /// after a restart probes begin anew.
+    #[serde(skip)]
+    pub may_change_at: Option<Time>,
 }
 
 impl FeedValue {
@@ -134,6 +139,11 @@ impl Values {
     /// The next time at which a value becomes stale.
     pub fn next_stale(&self, now: Time) -> Option<Time> {
         self.fed().filter_map(|(_, _, value)| value.stale_at()).filter(|at| *at >= now).min()
+    }
+
+    /// The earliest time at which a verdict may be another, of those that are in doubt.
+    pub fn next_verdict(&self) -> Option<Time> {
+        self.verdicts.values().filter_map(|verdict| verdict.may_change_at).min()
     }
 
     /// The answer's live meta.
@@ -317,9 +327,11 @@ pub fn refresh(
         };
         let fails = answers.iter().any(|answer| values.has_failing(answer));
         let addresses = if fails { Arc::new(all.without(failing)) } else { all.clone() };
+        let most = base.ranged().get(&(at as u32));
+        let upcoming = most.map_or(Upcoming::default(), |&most| upcoming(answers, model, values, now, most));
         let is_same = old.meta == meta && old.drained == drained && old.split == split;
-        if !is_same || old.addresses != addresses {
-            live[at] = Live::with_addresses(&steerings[at], addresses, meta, drained, split);
+        if !is_same || old.addresses != addresses || old.upcoming != upcoming {
+            live[at] = Live::with_addresses(&steerings[at], addresses, meta, drained, split, upcoming);
         }
     };
     match touched {

@@ -33,6 +33,7 @@ pub mod policy;
 pub mod publisher;
 pub mod store;
 pub mod traffic;
+pub mod ttl;
 pub mod view;
 pub mod watch;
 pub mod whatif;

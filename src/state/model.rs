@@ -73,7 +73,8 @@ pub struct RowChange {
 }
 
 impl RowChange {
-    /// What it steers, before and after; nothing where it is no drain and no split.
+    /// What it steers, before and after; a migration's next step is near or not, whether or not this one moves
+    /// anybody. Nothing where it steers nothing.
     pub fn scopes(&self) -> impl Iterator<Item = Scope> {
         [&self.before, &self.after].into_iter().flatten().filter_map(|row| match row {
             Row::Drain(drain) => Some(drain.scope.clone()),
@@ -82,7 +83,10 @@ impl RowChange {
                 pop: Some(split.pop.clone()),
                 ..Scope::default()
             }),
-            Row::Migration(_) | Row::Token(_) | Row::Suspension(_) => None,
+            Row::Migration(migration) => {
+                Some(Scope { pool: Some(migration.plan.pool.clone()), ..Scope::default() })
+            }
+            Row::Token(_) | Row::Suspension(_) => None,
         })
     }
 }

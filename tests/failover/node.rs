@@ -363,7 +363,7 @@ impl Node {
 
 fn verdict(up: bool, why: &str, seconds: i64) -> VerdictValue {
     let since = Time::from_second(START).unwrap() + SignedDuration::from_secs(seconds);
-    VerdictValue { up, failing: Vec::new(), since, why: why.into() }
+    VerdictValue { up, failing: Vec::new(), since, why: why.into(), may_change_at: None }
 }
 
 /// `dublin`, or `wss/dublin`.

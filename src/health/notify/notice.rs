@@ -110,7 +110,7 @@ impl Notice {
         if is_same {
             return None;
         }
-        let VerdictValue { up, failing, since, why } = value.clone();
+        let VerdictValue { up, failing, since, why, .. } = value.clone();
         let without: Vec<String> = failing.iter().map(IpAddr::to_string).collect();
         let without =
             if without.is_empty() { String::new() } else { format!(" without {}", without.join(", ")) };

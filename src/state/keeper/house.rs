@@ -1,5 +1,6 @@
 //! What is done because time has passed, and what is done with the store as a whole.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use tracing::{info, warn};
 use super::said::{kept_of, values_of};
 use super::{
     BACKUP_EVERY, COMPACT_EVERY, ENDED_KEPT_FOR, Keeper, Kept, LOG_KEPT, LOG_KEPT_FOR, TICK,
-    TIMED_REFRESH_LEAST, VALUES_WRITTEN_EVERY,
+    TIMED_REFRESH_LEAST, TTLS_COUNTED_EVERY, VALUES_WRITTEN_EVERY,
 };
 use crate::state::change::{Change, MigrationStep, Refusal};
 use crate::state::handle::Wish;
@@ -16,13 +17,12 @@ use crate::state::live::Touched;
 use crate::state::migration;
 use crate::state::model::{Actor, Entry, Row, RowChange, Time};
 use crate::state::store::{Contents, StoreError};
+use crate::state::ttl::upcoming;
 
 impl Keeper {
     /// Does what time asks for.
     pub(super) fn keep_time(&mut self) {
-        // What is over already has no next moment: it ended while the store failed, or the clock was wrong.
-        let is_over = self.wanted.drains.values().any(|drain| drain.is_over(self.now));
-        let is_running = is_over || self.wanted.migrations.values().any(|m| m.is_open());
+        let is_running = self.wanted.migrations.values().any(|migration| migration.is_open());
         let has_rested = self.elapsed.saturating_sub(self.timed_refresh) >= TIMED_REFRESH_LEAST;
         let is_due = has_rested && self.due.is_some_and(|due| due <= self.now);
         // What fell due while nobody was here, or could not be written when it did, is not due again.
@@ -61,6 +61,27 @@ impl Keeper {
             }
         };
         wishes.iter().zip(answers).filter_map(hold).collect()
+    }
+
+    /// Shortens TTLs while something is near. They are whole seconds, so once in each is enough.
+    pub(super) fn count_down(&mut self) {
+        let Some(most) = self.base.ranged().values().max() else { return };
+        let has_passed = self.elapsed.saturating_sub(self.ttls_counted) >= TTLS_COUNTED_EVERY;
+        let is_near = |near: Time| near.duration_since(self.now).as_secs() <= i64::from(*most);
+        if !has_passed || !self.near.is_some_and(is_near) {
+            return;
+        }
+        self.ttls_counted = self.elapsed;
+        let current = self.publisher.current().load_full();
+        let (base, model, values) = (&self.base, &self.wanted, &self.values);
+        let is_other = |(steering, most): &(&u32, &u32)| {
+            let at = **steering as usize;
+            current.live[at].upcoming != upcoming(&base.steerings[at], model, values, self.now, **most)
+        };
+        let touched: BTreeSet<u32> = base.ranged().iter().filter(is_other).map(|(at, _)| *at).collect();
+        if !touched.is_empty() {
+            self.publish(&Touched::Steerings(touched));
+        }
     }
 
     pub(super) fn timed_wishes(&self) -> Vec<Wish> {

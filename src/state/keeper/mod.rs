@@ -51,6 +51,8 @@ const VALUES_WRITTEN_EVERY: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 /// The shortest time between two refreshes that time alone asks for.
 const TIMED_REFRESH_LEAST: Duration = Duration::from_millis(100);
+/// How often TTLs are counted down while something is near.
+const TTLS_COUNTED_EVERY: Duration = Duration::from_secs(1);
 /// How often the store is copied, when it has changed.
 const BACKUP_EVERY: Duration = Duration::from_secs(300);
 /// How often old entries of the log are dropped.
@@ -131,6 +133,8 @@ struct Keeper {
     now: Time,
     /// When time alone changes something next.
     due: Option<Time>,
+    /// The same, or when a verdict that is in doubt may be another.
+    near: Option<Time>,
     timings: Timings,
     begun: Instant,
     values_written: Instant,
@@ -139,6 +143,8 @@ struct Keeper {
     elapsed: Duration,
     timed_refresh: Duration,
     looked: Duration,
+    /// When TTLs were counted down last, as elapsed time.
+    ttls_counted: Duration,
     backed_up: (Instant, u64),
     compacted: Instant,
 }
@@ -195,12 +201,14 @@ impl Keeper {
             clock,
             now,
             due: None,
+            near: None,
             timings: Timings::default(),
             begun: Instant::now(),
             values_written: Instant::now(),
             elapsed: reading.elapsed,
             timed_refresh: Duration::ZERO,
             looked: Duration::ZERO,
+            ttls_counted: Duration::ZERO,
             backed_up: (Instant::now(), revision),
             compacted: Instant::now(),
         };
@@ -269,6 +277,7 @@ impl Keeper {
         }
         self.change(wishes);
         self.keep_time();
+        self.count_down();
         self.keep_house();
         ended
     }
@@ -419,5 +428,6 @@ impl Keeper {
         let others = model.migrations.values().filter_map(migration::due_at).chain(suspensions);
         let others = others.filter(|due| *due > now);
         self.due = drains.chain(others).chain(self.values.next_stale(now)).min();
+        self.near = self.due.into_iter().chain(self.values.next_verdict()).min();
     }
 }
