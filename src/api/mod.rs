@@ -78,6 +78,8 @@ pub type SetLogLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 /// See [`Hooks::served`].
 pub type Served = dyn Fn(&str, Option<&str>, u16) + Send + Sync;
 
+/// See [`Hooks::health_alarms`].
+pub type Alarms = dyn Fn(&View) -> Vec<String> + Send + Sync;
 /// See [`Hooks::heartbeat`].
 pub type TakeHeartbeat = dyn Fn(&str, &str) -> bool + Send + Sync;
 
@@ -103,7 +105,7 @@ pub struct Hooks {
     /// Takes a heartbeat of a push monitor for an answer; false when there is no such monitor.
     pub heartbeat: Box<TakeHeartbeat>,
     /// What health and load ask a person to look at. It may take some milliseconds.
-    pub health_alarms: Box<dyn Fn(&View) -> Vec<String> + Send + Sync>,
+    pub health_alarms: Box<Alarms>,
     /// The wall clock.
     pub clock: Box<dyn Fn() -> Time + Send + Sync>,
 }

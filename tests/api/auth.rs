@@ -18,9 +18,13 @@ const ROLES: [(&str, Role); 5] = [
     ("admin", Role::Admin),
 ];
 
-/// A path with something in its places that is nowhere to be found.
+/// A path with something in its places that is nowhere to be found; but the pool is the confined tokens' own.
 fn filled(path: &str) -> String {
-    let parts = path.split('/').map(|part| if part.starts_with('{') { "nothing" } else { part });
+    let parts = path.split('/').map(|part| match part {
+        "{pool}" => "wss",
+        other if other.starts_with('{') => "nothing",
+        other => other,
+    });
     parts.collect::<Vec<_>>().join("/")
 }
 
