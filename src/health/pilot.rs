@@ -77,6 +77,7 @@ impl Pilot {
             clock: Clock::new(clocks(), None),
             clocks,
             jumped_at: None,
+            is_settled: false,
             applied: Failover::new(state.view().values.verdicts().clone().into_iter().collect()),
             plan: planned(&plan),
             pools_of_a_pop: plan.health.pools_of_a_pop,
@@ -139,6 +140,9 @@ struct Steering {
     clock: Clock,
     /// When the clock last jumped, in elapsed time.
     jumped_at: Option<Duration>,
+    /// The first round is over. Before, an answer that has not been heard of would count as new, and what was
+    /// down for long would come back at once.
+    is_settled: bool,
 }
 
 fn planned(plan: &Plan) -> BTreeSet<(String, String)> {
@@ -167,15 +171,12 @@ impl Steering {
                     self.look(kept);
                 }
                 Ok(Event::Look(reply)) => {
+                    self.is_settled = true;
                     self.look(kept);
                     // Who waited may have gone.
                     let _ = reply.send(());
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    if self.health.first_round() {
-                        self.look(kept);
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => self.look(kept),
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -193,8 +194,11 @@ impl Steering {
     }
 
     fn look(&mut self, kept: Vec<(String, Option<String>)>) {
-        if self.has_jumped() {
-            return self.state.verdicts(Vec::new(), kept);
+        if self.has_jumped() || !self.is_settled {
+            if !kept.is_empty() {
+                self.state.verdicts(Vec::new(), kept);
+            }
+            return;
         }
         let view = self.state.view();
         let said = said(self.verdicts.values());
@@ -211,7 +215,10 @@ impl Steering {
         for act in &acts.wishes {
             match self.state.change_blocking(act.wish()) {
                 Ok(done) => info!("health: {} {} ({})", done.action, done.object, act.reason),
-                Err(refusal) => self.applied.refused(act, &refusal, now),
+                Err(refusal) => {
+                    warn!("health: not done for {}: {refusal} ({})", act.site, act.reason);
+                    self.applied.refused(act, &refusal, now);
+                }
             }
         }
         if !acts.verdicts.is_empty() || !kept.is_empty() {
