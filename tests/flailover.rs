@@ -188,3 +188,23 @@ fn half_of_the_addresses_and_a_slow_pop() {
         assert!(matches!(state("sydney"), Some("down" | "drained")), "{pops:?}");
     });
 }
+
+/// Killed while a PoP is out, rhumb has it out from its first answer on.
+#[test]
+fn a_restart_forgets_nothing() {
+    run(async |mut world| {
+        let mut most = vec![0; PLACES.len()];
+        let killed = Instant::now();
+        world.pop("tokyo").behave(Behaviour::Dead);
+        let bound = INTERVAL * FALL + TIMEOUT + Duration::from_secs(1) + DETECT_FOR + SLACK;
+        let drained = async || world.node.logged("health: drain tokyo in pool wss by 100 %", killed);
+        until(&world, &mut most, bound, "it is drained", drained).await;
+        // Verdicts are on disk within a second.
+        sleep(Duration::from_millis(1_500)).await;
+        world.node.restart();
+        assert_ne!(sent(&world, PRIMARY, "tokyo", 0).await, "tokyo");
+        let states = world.node.pops();
+        let tokyo = ("tokyo".to_string(), "drained".to_string(), 100.0);
+        assert!(states.contains(&tokyo), "{states:?}");
+    });
+}
