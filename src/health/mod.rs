@@ -18,7 +18,7 @@
 //! nothing on the query path does. Room and judges are plain data into which time comes as a value, so their
 //! tests need no clock.
 //!
-//! What verdicts lead to is apart: [`failover`] decides, from plain data too, and [`pilot`] asks the state for it
+//! What verdicts lead to is apart: [`failover`] decides, from what is [`seen`], and [`pilot`] asks the state for it
 //! as anybody would. Deliberately absent: the store; verdicts are handed out, and handed in again at start.
 
 pub mod failover;
