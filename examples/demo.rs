@@ -191,7 +191,10 @@ impl Story {
         let backup: Vec<&Given> = named(BACKUP)
             .filter(|given| given.at <= detected && given.client.octets()[1] == 64 + dublin as u8)
             .collect();
-        let hit = backup.iter().filter(|given| is_dublin(given)).count();
+        let hit = |draws_alone: bool| {
+            let counted: Vec<_> = backup.iter().filter(|given| !(draws_alone && given.from_cache)).collect();
+            format!("{} of {}", counted.iter().filter(|given| is_dublin(given)).count(), counted.len())
+        };
         let (_, high) = watermarks(CLIENTS_OF_EACH);
         let most = |which: usize| {
             let (most, place) =
@@ -202,10 +205,9 @@ impl Story {
         println!("\nMeasured, from the second Dublin was killed:\n");
         println!("  last client sent to Dublin by wss-primary   {}", seconds(last, killed));
         println!("  Dublin drained                              {}", seconds(drained, killed));
-        println!(
-            "  wss-backup answers that were still Dublin   {hit} of {} to its clients until it was found down",
-            backup.len()
-        );
+        println!("  until it was found down, wss-backup said Dublin to its clients:");
+        println!("      by rhumb                                {}", hit(true));
+        println!("      with what the resolver kept of it       {}", hit(false));
         println!("  most connections while it was away          {}", most(0));
         println!("  most connections since it is back           {}", most(1));
         println!(

@@ -163,7 +163,8 @@ fn a_pop_is_killed_and_comes_back() {
     });
 }
 
-/// Half of a PoP's addresses leave the answers, and it stays; one that is slow is down.
+/// Half of a PoP's addresses leave the answers, and it stays; one that is slow is down; and where half of the
+/// connections are lost, clients find their way all the same.
 #[test]
 fn half_of_the_addresses_and_a_slow_pop() {
     run(async |world| {
@@ -175,16 +176,41 @@ fn half_of_the_addresses_and_a_slow_pop() {
         assert_eq!(addresses("tokyo").await.len(), 2);
         world.pop("tokyo").behave(Behaviour::HalfDead);
         world.pop("sydney").behave(Behaviour::Slow(TIMEOUT * 2));
+        world.pop("mumbai").behave(Behaviour::DropsHalf);
         let bound = INTERVAL * FALL + TIMEOUT + Duration::from_secs(1) + SLACK;
         let one_left = async || (addresses("tokyo").await.len() == 1).then_some(());
         until(&world, &mut most, bound, "the dead addresses leave the answer", one_left).await;
         let elsewhere = async || (sent(&world, PRIMARY, "sydney", 7).await != "sydney").then_some(());
         until(&world, &mut most, bound, "the slow PoP is left out", elsewhere).await;
+        let all = CLIENTS_OF_EACH * PLACES.len();
+        let connected = async || (world.open().iter().sum::<usize>() >= all * 8 / 10).then_some(());
+        until(&world, &mut most, SLACK * 5, "nearly all are connected", connected).await;
+        assert!(Met::read(&world.swarm.met.failed_on_primary) > 0, "some had to try again");
         assert_eq!(sent(&world, PRIMARY, "tokyo", 7).await, "tokyo");
         let pops = world.node.pops();
         let state =
             |name: &str| pops.iter().find(|(pop, ..)| pop == name).map(|(_, state, _)| state.as_str());
         assert_eq!(state("tokyo"), Some("serving"));
         assert!(matches!(state("sydney"), Some("down" | "drained")), "{pops:?}");
+    });
+}
+
+/// Killed while a PoP is out, rhumb has it out from its first answer on.
+#[test]
+fn a_restart_forgets_nothing() {
+    run(async |mut world| {
+        let mut most = vec![0; PLACES.len()];
+        let killed = Instant::now();
+        world.pop("tokyo").behave(Behaviour::Dead);
+        let bound = INTERVAL * FALL + TIMEOUT + Duration::from_secs(1) + DETECT_FOR + SLACK;
+        let drained = async || world.node.logged("health: drain tokyo in pool wss by 100 %", killed);
+        until(&world, &mut most, bound, "it is drained", drained).await;
+        // Verdicts are on disk within a second.
+        sleep(Duration::from_millis(1_500)).await;
+        world.node.restart();
+        assert_ne!(sent(&world, PRIMARY, "tokyo", 0).await, "tokyo");
+        let states = world.node.pops();
+        let tokyo = ("tokyo".to_string(), "drained".to_string(), 100.0);
+        assert!(states.contains(&tokyo), "{states:?}");
     });
 }

@@ -123,19 +123,18 @@ impl Failover {
     /// Looks at everything, and says what is to be done.
     pub fn look(&mut self, seen: &Seen) -> Acts {
         let mut acts = Acts::default();
-        self.sites.retain(|scope, _| seen.base.answers().any(|answer| scope.covers(answer)));
+        let mut watched = BTreeSet::new();
         for (name, pool) in &seen.base.pools {
             self.take_verdicts(name, seen, &mut acts);
             let Some(spec) = &pool.policy.failover else { continue };
             if seen.model.suspensions.contains_key(name) {
                 acts.alarms.insert(format!("automation of pool {name} is suspended"));
-                // What was seen before it is old when it ends.
-                self.sites.retain(|scope, _| scope.pool.as_ref() != Some(name));
                 continue;
             }
             for pop in seen.base.pops_of(name) {
                 let (is_failing, evidence) = seen.failing(name, pop, spec);
                 let scope = site_scope(name, pop);
+                watched.insert(scope.clone());
                 self.watch(
                     &Case { scope, pop, pools: vec![name], spec, is_failing, evidence },
                     seen,
@@ -143,11 +142,20 @@ impl Failover {
                 );
             }
         }
-        if let Some(least) = seen.pools_of_a_pop {
-            for pop in seen.base.pops.keys() {
-                self.watch_whole(pop, least, seen, &mut acts);
+        for pop in seen.base.pops.keys() {
+            let pools = seen.pools_at(pop);
+            // While a person has suspended one of its pools, nothing is done about the whole.
+            let is_suspended = pools.iter().any(|pool| seen.model.suspensions.contains_key(*pool));
+            if let Some(least) = seen.pools_of_a_pop
+                && !is_suspended
+                && self.watch_whole(pop, pools, least, seen, &mut acts)
+            {
+                watched.insert(pop_scope(pop));
             }
         }
+        // What was seen before a suspension, or a reload, is old when it is over.
+        self.sites.retain(|scope, _| watched.contains(scope));
+        acts.alarms.extend(left_behind(&watched, seen));
         // Records' own answers have no pool whose capacity could bound them.
         let own = seen.base.answers().filter(|answer| answer.pool.is_none());
         for answer in own {
@@ -241,19 +249,23 @@ impl Failover {
         acts.wishes.push(Act { site, change: Change::Undrain { which: Which::Id(id), now: false }, reason });
     }
 
-    /// Takes a whole PoP out when this many of its pools fail, each for as long as it may. While a person has
-    /// suspended one of them, nothing is done about the whole.
-    fn watch_whole(&mut self, pop: &str, least: usize, seen: &Seen, acts: &mut Acts) {
-        let pools = seen.pools_at(pop);
-        if pools.iter().any(|pool| seen.model.suspensions.contains_key(*pool)) {
-            self.sites.remove(&pop_scope(pop));
-            return;
-        }
+    /// Takes a whole PoP out when this many of its pools fail, each for as long as it may. False where none has
+    /// a failover.
+    fn watch_whole(
+        &mut self,
+        pop: &str,
+        pools: Vec<&str>,
+        least: usize,
+        seen: &Seen,
+        acts: &mut Acts,
+    ) -> bool {
         let specs =
             pools.iter().filter_map(|pool| Some((*pool, seen.base.pools[*pool].policy.failover.as_ref()?)));
         let specs: Vec<(&str, &FailoverSpec)> = specs.collect();
         // It waits for the slowest of them.
-        let Some((_, slowest)) = specs.iter().max_by_key(|(_, spec)| spec.return_after) else { return };
+        let Some((_, slowest)) = specs.iter().max_by_key(|(_, spec)| spec.return_after) else {
+            return false;
+        };
         let lasts = |pool: &str, spec: &FailoverSpec| {
             let site = self.sites.get(&site_scope(pool, pop));
             let since = site.and_then(|site| site.failing_since);
@@ -269,6 +281,7 @@ impl Failover {
             seen,
             acts,
         );
+        true
     }
 
     /// Takes a PoP out that fails, and brings it back when it is well.
@@ -377,6 +390,22 @@ impl Failover {
             })
         })
     }
+}
+
+/// Drains of ours that nobody looks after any more, since the files say nothing of them.
+fn left_behind(watched: &BTreeSet<Scope>, seen: &Seen) -> Vec<String> {
+    let is_suspended = |scope: &Scope| {
+        let covered = seen.base.answers().filter(|answer| scope.covers(answer));
+        covered
+            .filter_map(|answer| answer.pool.as_ref())
+            .any(|pool| seen.model.suspensions.contains_key(pool))
+    };
+    let ours = seen.ours().map(|drain| &drain.scope);
+    let left = ours.filter(|scope| !watched.contains(*scope) && !is_suspended(scope));
+    left.map(|scope| {
+        format!("{scope} is drained by health, and has no failover any more; a person must lift it")
+    })
+    .collect()
 }
 
 fn span(duration: Duration) -> SignedDuration {

@@ -18,8 +18,9 @@
 //! nothing on the query path does. Room and judges are plain data into which time comes as a value, so their
 //! tests need no clock.
 //!
-//! What verdicts lead to is apart: [`failover`] decides, from plain data too, and [`pilot`] asks the state for it
-//! as anybody would; [`notify`] tells people and programs of it. Deliberately absent: the store; verdicts are handed out, and handed in again at start.
+//! What verdicts lead to is apart: [`failover`] decides, from what is [`seen`], and [`pilot`] asks the state for it
+//! as anybody would; [`notify`] tells people and programs of it. Deliberately absent: the store; verdicts are handed
+//! out, and handed in again at start.
 
 pub mod failover;
 mod families;

@@ -84,6 +84,7 @@ impl Pilot {
             clock: Clock::new(clocks(), None),
             clocks,
             jumped_at: None,
+            is_settled: false,
             applied: Failover::new(state.view().values.verdicts().clone().into_iter().collect()),
             plan: planned(&plan),
             pools_of_a_pop: plan.health.pools_of_a_pop,
@@ -148,6 +149,9 @@ struct Steering {
     clock: Clock,
     /// When the clock last jumped, in elapsed time.
     jumped_at: Option<Duration>,
+    /// The first round is over. Before, an answer that has not been heard of would count as new, and what was
+    /// down for long would come back at once.
+    is_settled: bool,
 }
 
 fn planned(plan: &Plan) -> BTreeSet<(String, String)> {
@@ -162,7 +166,6 @@ impl Steering {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let has_come = first.is_some();
             let (mut kept, mut waiting) = (Vec::new(), Vec::new());
             // What has come meanwhile is looked at together.
             for event in first.into_iter().chain(inbox.try_iter()) {
@@ -185,9 +188,8 @@ impl Steering {
                     Event::Stop => return,
                 }
             }
-            if has_come || self.health.first_round() {
-                self.look(kept);
-            }
+            self.is_settled |= !waiting.is_empty();
+            self.look(kept);
             for reply in waiting {
                 // Who waited may have gone.
                 let _ = reply.send(());
@@ -207,8 +209,11 @@ impl Steering {
     }
 
     fn look(&mut self, kept: Vec<(String, Option<String>)>) {
-        if self.has_jumped() {
-            return self.state.verdicts(Vec::new(), kept);
+        if self.has_jumped() || !self.is_settled {
+            if !kept.is_empty() {
+                self.state.verdicts(Vec::new(), kept);
+            }
+            return;
         }
         let view = self.state.view();
         let said = said(self.verdicts.values());
@@ -226,7 +231,10 @@ impl Steering {
             match self.state.change_blocking(act.wish()) {
                 // The keeper has logged it, as it does for anybody.
                 Ok(_) => {}
-                Err(refusal) => self.applied.refused(act, &refusal, now),
+                Err(refusal) => {
+                    warn!("health: not done for {}: {refusal} ({})", act.site, act.reason);
+                    self.applied.refused(act, &refusal, now);
+                }
             }
         }
         for (answer, verdict) in &acts.verdicts {

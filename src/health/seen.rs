@@ -55,7 +55,7 @@ impl<'s> Seen<'s> {
     }
 
     /// Drains of health that have not begun to end.
-    fn ours(&self) -> impl Iterator<Item = &'s Drain> {
+    pub fn ours(&self) -> impl Iterator<Item = &'s Drain> {
         let now = self.now;
         let drains = self.model.drains.values();
         drains.filter(move |drain| drain.owner == OWNER && drain.ending_since(now).is_none())

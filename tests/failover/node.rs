@@ -180,6 +180,9 @@ impl Node {
                 let value = FeedValue { values, made_at: self.now, max_age_s: None, stale: Stale::Hold };
                 self.values.put_feed("load", answer, value);
             }
+            ["reload", "without", "failover"] => {
+                self.loaded.base.pools.get_mut("wss").unwrap().policy.failover = None;
+            }
             ["suspend", pool] => self.asks("anna", Change::Suspend { pool: pool.into(), until: None }),
             ["resume", pool] => self.asks("anna", Change::Unsuspend { pool: pool.into() }),
             ["drain", place, by] => {

@@ -19,6 +19,8 @@ pub struct Node {
     child: Child,
     log: Arc<Mutex<Vec<(Instant, String)>>>,
     socket: PathBuf,
+    binary: PathBuf,
+    folder: PathBuf,
 }
 
 impl Node {
@@ -36,7 +38,14 @@ impl Node {
             }
         });
         let dns = SocketAddr::from(([0; 4], 0));
-        let mut node = Node { dns, child, log, socket: folder.join("rhumb.sock") };
+        let mut node = Node {
+            dns,
+            child,
+            log,
+            socket: folder.join("rhumb.sock"),
+            binary: binary.into(),
+            folder: folder.into(),
+        };
         while begun.elapsed() < PATIENCE {
             if let Some((_, line)) = node.logged(words, begun) {
                 let (_, address) = line.split_once(words).expect("it has the words");
@@ -46,6 +55,18 @@ impl Node {
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!("rhumb does not serve:\n{}", node.lines().join("\n"));
+    }
+
+    /// Ends it at once, as `kill -9` does, and starts it again. It serves elsewhere then.
+    pub fn restart(&mut self) {
+        self.kill();
+        *self = Node::start(&self.binary, &self.folder);
+    }
+
+    fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// The first line of the log since then that has these words, and when it came.
@@ -91,7 +112,6 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
