@@ -99,7 +99,7 @@ fn together(node: &Node, writers: usize, each: usize) {
             move || {
                 let one = |time: usize| {
                     let begun = Instant::now();
-                    node.wish(writer, time % 2 == 0);
+                    node.wish(writer, time.is_multiple_of(2));
                     begun.elapsed()
                 };
                 (0..each).map(one).collect::<Vec<_>>()

@@ -13,14 +13,16 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use support::Folder;
 use support::http::{Api, Node};
-use support::process::first_addresses;
+use support::process::{PATIENCE, first_addresses};
 
 /// How often it is killed.
 const KILLS: usize = 100;
 /// On a machine that is too busy for that many, it is enough when this has passed.
 const LONG_ENOUGH: Duration = Duration::from_secs(30);
-/// The longest time until it is killed: some ten writes.
-const LIFE_MS_MAX: u64 = 60;
+/// It is killed when so many writes less one were acknowledged, and a part of the next has passed.
+const WRITES_MAX: u64 = 6;
+/// What a write takes at least, for the kills before the first.
+const WRITE_LEAST: Duration = Duration::from_millis(5);
 
 /// Two PoPs with two stacks each: little to load, so that it starts at once.
 const CHAINS: &str = "
@@ -97,11 +99,17 @@ fn what_was_acknowledged_is_served_after_a_kill() {
         weight.check(weight_of_all(&node.api, done), done);
 
         let acknowledged = Mutex::new(is);
-        let life = Duration::from_millis(rng.u64(0..LIFE_MS_MAX));
+        let (writes, part) = (rng.u64(0..WRITES_MAX), rng.f64());
         std::thread::scope(|scope| {
             scope.spawn(|| drain_and_lift(&node.api, &mut drained, &acknowledged));
             scope.spawn(|| move_weight(&node.api, &mut weight, &acknowledged));
-            std::thread::sleep(life);
+            let begun = Instant::now();
+            while *acknowledged.lock().unwrap() < is + writes && begun.elapsed() < PATIENCE {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            // No part of a write is spared.
+            let one = (begun.elapsed() / (writes as u32 + 1)).max(WRITE_LEAST);
+            std::thread::sleep(one.mul_f64(part));
             node.server.kill_now();
         });
         revision = acknowledged.into_inner().unwrap();

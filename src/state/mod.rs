@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! rhumb.toml, zones/, filter-chains/, geoip/ -> read, every mistake at once -> compile -> Loaded
-//!                                                              Loaded -> publisher -> Snapshot
+//!                                                              Loaded -> keeper
+//! a wish -> keeper: decide (change, guards) -> store -> watch -> live values -> publisher -> Snapshot
 //! ```
 //!
 //! Beside that walk: what two sets of files say otherwise ([`edits`]), what that does to clients ([`impact`]),
 //! what would be served if ([`whatif`]), and what the operator expects of it ([`expectations`]).
 //!
 //! All or nothing: what cannot be compiled changes nothing, and the old state keeps serving.
-//! Deliberately absent so far: the store and the road of writes; everything comes from files.
+//! What is in files is owned by files, and everything else by the store: nothing is in both (DESIGN, decision 13).
 
 pub mod base;
 pub mod chains;
@@ -28,7 +29,6 @@ pub mod meta;
 pub mod migration;
 pub mod model;
 pub mod monitors;
-
 pub mod policy;
 pub mod publisher;
 pub mod store;
@@ -40,6 +40,5 @@ pub mod whatif;
 pub mod zones;
 
 pub use compile::{Loaded, load, load_counted};
-
 pub use publisher::Publisher;
 pub use traffic::Traffic;

@@ -49,7 +49,7 @@ impl Keeper {
             let mut entries: Vec<Entry> = Vec::new();
             let mut answers = Vec::new();
             for wish in wishes {
-                let decided = self.decide(wish, &working);
+                let decided = self.decide(wish, &working, &entries);
                 answers.push(decided.map(|(mut done, entry)| {
                     if let Some(mut entry) = entry {
                         entry.revision = working.revision + 1;
@@ -91,7 +91,7 @@ impl Keeper {
         let mut touched = Touched::nothing();
         let answers = wishes.iter().map(|wish| {
             let wanted = self.wanted.clone();
-            let (mut done, entry) = self.decide(wish, &wanted)?;
+            let (mut done, entry) = self.decide(wish, &wanted, &[])?;
             let Some(entry) = entry else {
                 done.durable = !self.is_volatile(&format!("drain/{}", done.id));
                 return Ok(done);
@@ -118,14 +118,21 @@ impl Keeper {
         answers
     }
 
-    /// Decides upon one wish. What it changes, if anything, is an entry without its revision.
-    pub(super) fn decide(&mut self, wish: &Wish, model: &Model) -> Result<(Done, Option<Entry>), Refusal> {
+    /// Decides upon one wish, behind those that are committed with it. What it changes, if anything, is an entry
+    /// without its revision.
+    fn decide(
+        &mut self,
+        wish: &Wish,
+        model: &Model,
+        batch: &[Entry],
+    ) -> Result<(Done, Option<Entry>), Refusal> {
         if let Some(expected) = wish.expected.filter(|expected| *expected != model.revision) {
             return Err(Refusal::Stale { expected, current: model.revision });
         }
         let mut change = wish.change.clone();
         if let Change::RollBack { to, since } = &mut change {
-            *since = self.undo_of(*to)?;
+            *since = batch.iter().rev().cloned().collect();
+            since.extend(self.undo_of(*to)?);
         }
         let situation = Situation {
             base: &self.base,
