@@ -74,10 +74,10 @@ fn changes(label: &str, node: &Node, times: usize) {
     let mut took = Vec::new();
     for time in 0..times.max(4) {
         let begun = Instant::now();
-        node.wish(0, time % 2 == 0);
+        node.wish(0, time.is_multiple_of(2));
         let served = address(&mut worker, "r0");
         took.push(begun.elapsed());
-        let expected = if time % 2 == 0 { 1 } else { 0 };
+        let expected = if time.is_multiple_of(2) { 1 } else { 0 };
         assert_eq!(served.octets()[2], expected, "the next packet sees the change");
     }
     let all: Duration = took.iter().sum();
