@@ -292,6 +292,15 @@ fn completions_manual_and_help() {
     for command in ["serve", "check", "diff", "test", "explain", "geoip", "completions", "man"] {
         assert!(help.contains(&format!("\n  {command}")), "{command} is not in\n{help}");
     }
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let commands = commands.lines().take_while(|line| line.starts_with("  "));
+    let names = commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    let manual = fs::read_to_string(project().join("docs/operations.md")).unwrap();
+    for name in names {
+        assert!(manual.contains(&format!("`rhumb {name}")), "docs/operations.md does not name {name}");
+        let told = run(&format!("{name} --help"), 0);
+        assert!(told.contains("Usage: rhumb"), "{told}");
+    }
     // The command line is wrong.
     assert!(run("serv", 2).contains("serve"));
     assert!(run("explain www.example.com", 2).contains("<TYPE>"));

@@ -458,21 +458,23 @@ fn a_heartbeat_must_arrive() {
     let mut turned = Turned::new(plan(text), vec![]);
     assert!(turned.room.has_reported(), "nothing we do brings a heartbeat");
     turned.run("30s");
-    assert!(turned.room.push("h", "p/p", at(turned.now)));
-    assert!(!turned.room.push("h", "p/q", at(turned.now)) && !turned.room.push("i", "p/p", at(turned.now)));
+    assert!(turned.room.push("h", "p/answer 1", at(turned.now)));
+    assert!(
+        !turned.room.push("h", "p/q", at(turned.now)) && !turned.room.push("i", "p/answer 1", at(turned.now))
+    );
     turned.run("89s");
-    assert_eq!(turned.said(), ["p/p up since 30s"]);
+    assert_eq!(turned.said(), ["p/answer 1 up since 30s"]);
     // A second late is one interval missed, and no more.
     turned.run("91s");
-    assert!(turned.room.push("h", "p/p", at(turned.now)));
+    assert!(turned.room.push("h", "p/answer 1", at(turned.now)));
     turned.run("150s");
-    assert_eq!(turned.said(), ["p/p up since 30s"]);
+    assert_eq!(turned.said(), ["p/answer 1 up since 30s"]);
     turned.run("212s");
-    assert_eq!(turned.said(), ["p/p down since 211s"]);
+    assert_eq!(turned.said(), ["p/answer 1 down since 211s"]);
     assert_eq!(turned.told.values().next().unwrap().error, "no heartbeat within 1m");
-    assert!(turned.room.push("h", "p/p", at(turned.now)));
+    assert!(turned.room.push("h", "p/answer 1", at(turned.now)));
     turned.run("213s");
-    assert_eq!(turned.said(), ["p/p up since 212s"]);
+    assert_eq!(turned.said(), ["p/answer 1 up since 212s"]);
 }
 
 #[test]
@@ -514,8 +516,8 @@ fn on_loopback() {
     }
     assert!(verdict.up);
     assert_eq!(verdict.error, "127.0.0.2: connection refused");
-    assert!(health.push("heart", "q/q") && !health.push("tcp", "p/p"));
-    while verdict.answer != "q/q" {
+    assert!(health.push("heart", "q/answer 1") && !health.push("tcp", "p/answer 1"));
+    while verdict.answer != "q/answer 1" {
         verdict = next();
     }
     assert!(verdict.up);

@@ -21,9 +21,10 @@ use rhumb::state::chains::Chains;
 use rhumb::state::monitors::{KINDS as KINDS_OF_MONITORS, Kind};
 use rhumb::state::{expectations, load};
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CHANGELOG.md",
+    "docs/api.md",
     "docs/configuration.md",
     "docs/filters.md",
     "docs/operations.md",
@@ -148,9 +149,10 @@ fn tables_of_fields() {
     let of_config =
         |table: &str| known(Config::parse(file, &format!("{table}\nunknown_field = 1")).unwrap_err());
     let mut top = of_config("");
-    top.retain(|name| !["listen", "identity", "geo", "log", "metrics", "notify"].contains(&name.as_str()));
+    let tables_of_their_own = ["listen", "identity", "geo", "log", "metrics", "api", "notify"];
+    top.retain(|name| !tables_of_their_own.contains(&name.as_str()));
     check("Top of the file", top);
-    for table in ["[listen]", "[identity]", "[geo]", "[log]", "[metrics]"] {
+    for table in ["[listen]", "[identity]", "[geo]", "[log]", "[metrics]", "[api]"] {
         check(table, of_config(table));
     }
     check("[[notify]]", of_config("[[notify]]\nurl = 'http://x'\nsecret_file = '/dev/null'"));
@@ -162,6 +164,7 @@ fn tables_of_fields() {
     };
     check("PoPs", of_chains("[pop.x]"));
     check("Pools", of_chains("[pool.x]"));
+    check("Failover", of_chains("[pool.x.failover]"));
     check("Answers", of_chains("[[pool.x.answer]]"));
     check("Records", of_chains("[[record]]"));
     check("Meta", of_chains("[pool.x.meta]"));
@@ -196,7 +199,7 @@ fn defaults() {
     let file = Path::new("rhumb.toml");
     let nothing = Config::parse(file, "").unwrap();
     let mut text = written("Top of the file");
-    for table in ["[listen]", "[identity]", "[geo]", "[log]", "[metrics]"] {
+    for table in ["[listen]", "[identity]", "[geo]", "[log]", "[metrics]", "[api]"] {
         text += &format!("{table}\n{}", written(table));
     }
     assert!(text.lines().count() > 15, "{text}");
@@ -205,7 +208,7 @@ fn defaults() {
     let example = fs::read_to_string(root().join("rhumb.toml")).unwrap();
     let config = Config::parse(file, &example).unwrap();
     assert_eq!(Config { geo: Geo::default(), ..config }, nothing);
-    for table in ["Top of the file", "[listen]", "[identity]", "[geo]", "[log]", "[metrics]"] {
+    for table in ["Top of the file", "[listen]", "[identity]", "[geo]", "[log]", "[metrics]", "[api]"] {
         for name in tables[table].iter().flat_map(|row| names(&row[0])) {
             let is_it = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{name} = "));
             assert!(example.lines().any(is_it), "rhumb.toml does not name {name}");

@@ -22,8 +22,9 @@ use rhumb::state::keeper::{self, Beginning, Done, Fed, Kept, State, Wish};
 use rhumb::state::live::{FeedValue, VerdictValue};
 use rhumb::state::model::{Actor, Entry, LiveValues, MigrationGuard, Plan, Return, Scope, Time};
 use rhumb::state::policy::Stale;
+use rhumb::state::store::Store;
 use rhumb::state::store::embedded::Embedded;
-use rhumb::state::store::{CommitError, Contents, Store, StoreError, Watched};
+use support::breakable::Breakable;
 use support::{Folder, project};
 
 const START: i64 = 1_800_000_000;
@@ -153,6 +154,21 @@ impl Node {
             ["restart"] => {
                 self.stop();
                 self.start();
+                String::new()
+            }
+            ["reload", ref without @ ..] => {
+                let whole = self.folder.read("filter-chains/wss.toml");
+                let is_kept = |block: &&str| {
+                    !without.iter().any(|pop| {
+                        block.contains(&format!("pop = \"{pop}\""))
+                            || block.starts_with(&format!("[pop.{pop}]"))
+                    })
+                };
+                let rest: Vec<&str> = whole.split("\n\n").filter(is_kept).collect();
+                self.folder.write("filter-chains/wss.toml", rest.join("\n\n"));
+                let loaded = self.folder.load().unwrap_or_else(|problems| panic!("{problems:#?}"));
+                self.folder.write("filter-chains/wss.toml", whole);
+                self.state().load(loaded);
                 String::new()
             }
             ["store", how] => {
@@ -466,55 +482,4 @@ fn fields(words: &[&str]) -> BTreeMap<String, String> {
         .filter_map(|word| word.split_once('='))
         .map(|(name, value)| (name.into(), value.into()))
         .collect()
-}
-
-/// A store whose disk can be full.
-struct Breakable {
-    store: Embedded,
-    broken: Arc<AtomicBool>,
-}
-
-impl Breakable {
-    fn check(&self) -> Result<(), StoreError> {
-        match self.broken.load(Ordering::Relaxed) {
-            true => Err(StoreError::Unavailable("the disk is full".into())),
-            false => Ok(()),
-        }
-    }
-}
-
-impl Store for Breakable {
-    fn read(&mut self) -> Result<Contents, StoreError> {
-        self.store.read()
-    }
-
-    fn commit(&mut self, after: u64, entries: &[Entry]) -> Result<(), CommitError> {
-        self.check()?;
-        self.store.commit(after, entries)
-    }
-
-    fn watch(&mut self, after: u64) -> Result<Watched, StoreError> {
-        self.store.watch(after)
-    }
-
-    fn log(&mut self, before: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.store.log(before, limit)
-    }
-
-    fn put_values(&mut self, values: &BTreeMap<String, Option<String>>, now: Time) -> Result<(), StoreError> {
-        self.check()?;
-        self.store.put_values(values, now)
-    }
-
-    fn compact(&mut self, before: Time, keep: usize) -> Result<(), StoreError> {
-        self.store.compact(before, keep)
-    }
-
-    fn back_up(&mut self, now: Time) -> Result<(), StoreError> {
-        self.store.back_up(now)
-    }
-
-    fn replace(&mut self, contents: &Contents) -> Result<(), StoreError> {
-        self.store.replace(contents)
-    }
 }

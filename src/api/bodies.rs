@@ -15,6 +15,7 @@ use crate::state::model::{Scope, Time};
 
 /// Which answers: every field that is there must match, and one must be there; `answer` stands alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "pop": "eu-west-1", "pool": "wss" }))]
 #[serde(deny_unknown_fields)]
 pub struct ScopeBody {
     /// A site.
@@ -55,6 +56,7 @@ pub struct ReturnBody {
 
 /// A drain to be made: `POST /api/v1/drains`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "scope": { "pop": "eu-west-1", "pool": "wss" }, "percent": 30, "reason": "envoy fails", "expires_in": "2h" }))]
 #[serde(deny_unknown_fields)]
 pub struct NewDrain {
     /// What it takes out.
@@ -95,6 +97,7 @@ fn hundred() -> u8 {
 
 /// A change of a drain: `PATCH /api/v1/drains/{id}`. What is not there stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "percent": 100, "reason": "it got worse" }))]
 #[serde(deny_unknown_fields)]
 pub struct DrainPatch {
     /// For how many of a hundred clients.
@@ -123,6 +126,7 @@ pub struct DrainPatch {
 
 /// Drains to be lifted by scope: `POST /api/v1/drains/lift`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "scope": { "pop": "eu-west-1", "pool": "wss" }, "now": true }))]
 #[serde(deny_unknown_fields)]
 pub struct Lift {
     /// The scope, as it was drained.
@@ -226,6 +230,7 @@ pub struct Changed {
 
 /// Weights to be set: `PUT /api/v1/pools/{pool}/splits/{pop}`, where `*` is every PoP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "weights": { "haproxy": 75, "envoy": 25 }, "reason": "a first quarter" }))]
 #[serde(deny_unknown_fields)]
 pub struct NewSplit {
     /// By stack; one that is not named keeps its weight.
@@ -266,6 +271,7 @@ pub struct SplitBody {
 
 /// A migration to be begun: `POST /api/v1/migrations`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "pool": "wss", "from": "haproxy", "to": "envoy", "pops": ["eu-west-1", "eu-west-2"], "soak": "30m" }))]
 #[serde(deny_unknown_fields)]
 pub struct NewMigration {
     /// The pool.
@@ -322,6 +328,7 @@ pub enum GuardBody {
 
 /// A step of a migration: `POST /api/v1/migrations/{id}/advance|hold|resume|rollback`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "reason": "it looks good" }))]
 #[serde(deny_unknown_fields)]
 pub struct StepBody {
     /// Why; may be empty.
@@ -405,6 +412,7 @@ pub struct HistoryLine {
 
 /// Values for a feed: `POST /api/v1/feeds/{feed}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "values": [{ "scope": { "answer": "fed.example.com/one" }, "meta": { "connections": 7400 } }] }))]
 #[serde(deny_unknown_fields)]
 pub struct NewValues {
     /// One or many.
@@ -741,6 +749,7 @@ pub struct ShareBody {
 
 /// A query to be explained: `POST /api/v1/explain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "name": "wss-primary.example.com", "client": "81.2.69.0/24" }))]
 #[serde(deny_unknown_fields)]
 pub struct ExplainBody {
     /// The name asked for.
@@ -793,6 +802,79 @@ pub struct WhatIfSplit {
     pub weights: BTreeMap<String, f64>,
 }
 
+// ---- Health
+
+/// What a monitor says of an answer: `GET /api/v1/monitors`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MonitorBody {
+    /// The monitor.
+    pub monitor: String,
+    /// The answer.
+    pub answer: String,
+    /// Its pool; the record, of an answer without one.
+    pub pool: String,
+    /// How it probes: `http`, `websocket`, ...
+    pub kind: String,
+    /// Whether it says that the answer is up; none before the first result.
+    pub up: Option<bool>,
+    /// Since when.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Time>,
+    /// The last error, in words; empty when there was none.
+    pub error: String,
+    /// It changed too often, and is held down.
+    pub flapping: bool,
+    /// We have lost our own way to it: it stays as it was.
+    pub frozen: bool,
+    /// Each address.
+    pub addresses: Vec<AddressBody>,
+    /// Its last changes, oldest first.
+    pub history: Vec<HistoryLine>,
+}
+
+/// What a monitor says of one address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AddressBody {
+    /// None for a heartbeat.
+    pub address: Option<String>,
+    /// Whether it is up; none before the first result.
+    pub up: Option<bool>,
+    /// When it was last probed.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub checked_at: Option<Time>,
+    /// The last error, in words; empty when there was none.
+    pub error: String,
+    /// What a good result had to say all the same; empty mostly.
+    pub warning: String,
+    /// How long the last good probe took, in milliseconds.
+    pub latency_ms: Option<f64>,
+}
+
+/// A heartbeat: `POST /api/v1/monitors/{monitor}/heartbeat`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Heartbeat {
+    /// The answer that is well.
+    pub answer: String,
+}
+
+/// A pool whose automation is to stop: `PUT /api/v1/pools/{pool}/suspension`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Suspend {
+    /// Why, for whoever reads it at night.
+    pub reason: String,
+    /// For how long, such as `1h`; until it is lifted, if it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<String>,
+    /// Say what would happen, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// The revision this was made for; another is refused with 412. `If-Match` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_revision: Option<u64>,
+}
+
 // ---- The log, tokens, the rest
 
 /// A line of the audit log: `GET /api/v1/audit`, `GET /api/v1/events`.
@@ -821,6 +903,7 @@ pub struct AuditLine {
 
 /// Steering to be put back: `POST /api/v1/rollback`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "to_revision": 0, "reason": "everything since was wrong" }))]
 #[serde(deny_unknown_fields)]
 pub struct RollbackBody {
     /// The revision that drains and splits go back to.
@@ -840,6 +923,7 @@ pub struct RollbackBody {
 
 /// A token to be made: `POST /api/v1/tokens`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "name": "edge-automation", "role": "drain", "pool": "wss", "expires_in": "90d" }))]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What it is called.
@@ -884,6 +968,7 @@ pub struct TokenBody {
 
 /// A level of the log to be set: `PUT /api/v1/log-level`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "level": "info" }))]
 #[serde(deny_unknown_fields)]
 pub struct LogLevel {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,rhumb::listeners=debug`.

@@ -3,6 +3,7 @@
 //! A request is taken as a whole, or refused as a whole for what is wrong in it; a value that is older than the
 //! one held is refused alone, because values overtake each other on their way.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -44,7 +45,7 @@ pub async fn list(
 /// Shows a feed.
 #[utoipa::path(
     get, path = "/api/v1/feeds/{feed}", tag = "feeds",
-    params(("feed" = String, Path, description = "Its name.")),
+    params(("feed" = String, Path, description = "Its name.", example = "balancers")),
     responses((status = 200, description = "The feed.", body = FeedBody)),
 )]
 pub async fn show(
@@ -91,7 +92,7 @@ fn body(feed: &str, view: &View, now: Time) -> FeedBody {
 /// Gives values to a feed. They are served when the reply comes, and written to disk within a second.
 #[utoipa::path(
     post, path = "/api/v1/feeds/{feed}", tag = "feeds",
-    params(("feed" = String, Path, description = "Its name.")),
+    params(("feed" = String, Path, description = "Its name.", example = "balancers")),
     request_body = NewValues,
     responses((status = 200, description = "What became of them.", body = FedBody)),
 )]
@@ -107,8 +108,8 @@ pub async fn give(
     }
     let view = app.state.view();
     let now = app.now(&view);
-    let fed: Vec<&BaseAnswer> = view.base.answers().filter(|answer| takes_from(answer, &feed)).collect();
-    if fed.is_empty() {
+    let fed = Takers::new(&view.base, &feed);
+    if fed.all.is_empty() {
         return Err(Problem::not_found(format!(
             "no answer takes values from a feed {feed}; write `{{ feed = \"{feed}\" }}` as a value of their meta in \
              filter-chains, such as `meta = {{ connections = {{ feed = \"{feed}\" }} }}` under [pool.NAME]"
@@ -142,19 +143,46 @@ pub async fn give(
     Ok(axum::Json(FedBody { taken, refused }))
 }
 
-fn takes_from(answer: &BaseAnswer, feed: &str) -> bool {
-    answer.live.feeds().any(|(_, named)| named == feed)
+/// The answers that take values from a feed. Thousands may get one each in one request.
+struct Takers<'b> {
+    all: Vec<&'b BaseAnswer>,
+    by_id: HashMap<&'b str, Vec<&'b BaseAnswer>>,
+    by_pop: HashMap<&'b str, Vec<&'b BaseAnswer>>,
+}
+
+impl<'b> Takers<'b> {
+    fn new(base: &'b Base, feed: &str) -> Takers<'b> {
+        let takes = |answer: &&BaseAnswer| answer.live.feeds().any(|(_, named)| named == feed);
+        let all: Vec<&BaseAnswer> = base.answers().filter(takes).collect();
+        let (mut by_id, mut by_pop) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
+        for answer in &all {
+            by_id.entry(answer.id.as_str()).or_default().push(*answer);
+            if let Some(pop) = &answer.pop {
+                by_pop.entry(pop.as_str()).or_default().push(*answer);
+            }
+        }
+        Takers { all, by_id, by_pop }
+    }
+
+    fn of(&self, scope: &Scope) -> Vec<&'b BaseAnswer> {
+        let near = match (&scope.answer, &scope.pop) {
+            (Some(answer), _) => self.by_id.get(answer.as_str()),
+            (None, Some(pop)) => self.by_pop.get(pop.as_str()),
+            (None, None) => Some(&self.all),
+        };
+        near.into_iter().flatten().copied().filter(|answer| scope.covers(answer)).collect()
+    }
 }
 
 /// The answers of a scope that take values from the feed.
 fn answers<'b>(
     scope: &Scope,
     feed: &str,
-    fed: &[&'b BaseAnswer],
+    fed: &Takers<'b>,
     base: &Base,
     caller: &Caller,
 ) -> Result<Vec<&'b BaseAnswer>, Problem> {
-    let meant: Vec<&BaseAnswer> = fed.iter().copied().filter(|answer| scope.covers(answer)).collect();
+    let meant = fed.of(scope);
     if meant.is_empty() {
         return Err(match base.answers().find(|answer| scope.covers(answer)) {
             None => {

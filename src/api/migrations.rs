@@ -64,7 +64,7 @@ pub async fn list(
 /// Shows a migration: how far each PoP is, and what has happened.
 #[utoipa::path(
     get, path = "/api/v1/migrations/{id}", tag = "migrations",
-    params(("id" = String, Path, description = "Its identity.")),
+    params(("id" = String, Path, description = "Its identity.", example = "wss-1")),
     responses((status = 200, description = "The migration.", body = MigrationBody)),
 )]
 pub async fn show(
@@ -148,7 +148,7 @@ fn plan(body: &NewMigration, base: &Base) -> Result<Plan, Problem> {
 /// Makes the next step of a migration.
 #[utoipa::path(
     post, path = "/api/v1/migrations/{id}/advance", tag = "migrations",
-    params(("id" = String, Path, description = "Its identity.")),
+    params(("id" = String, Path, description = "Its identity.", example = "wss-1")),
     request_body = Option<StepBody>,
     responses((status = 200, description = "It is served from the next packet on.", body = Changed)),
 )]
@@ -165,7 +165,7 @@ pub async fn advance(
 /// Keeps a migration where it is.
 #[utoipa::path(
     post, path = "/api/v1/migrations/{id}/hold", tag = "migrations",
-    params(("id" = String, Path, description = "Its identity.")),
+    params(("id" = String, Path, description = "Its identity.", example = "wss-1")),
     request_body = Option<StepBody>,
     responses((status = 200, description = "It waits.", body = Changed)),
 )]
@@ -182,7 +182,7 @@ pub async fn hold(
 /// Lets a migration go on by itself, if its plan says so.
 #[utoipa::path(
     post, path = "/api/v1/migrations/{id}/resume", tag = "migrations",
-    params(("id" = String, Path, description = "Its identity.")),
+    params(("id" = String, Path, description = "Its identity.", example = "wss-1")),
     request_body = Option<StepBody>,
     responses((status = 200, description = "It goes on.", body = Changed)),
 )]
@@ -199,7 +199,7 @@ pub async fn resume(
 /// Puts every PoP of a migration back to where it was before it began.
 #[utoipa::path(
     post, path = "/api/v1/migrations/{id}/rollback", tag = "migrations",
-    params(("id" = String, Path, description = "Its identity.")),
+    params(("id" = String, Path, description = "Its identity.", example = "wss-1")),
     request_body = Option<StepBody>,
     responses((status = 200, description = "It is served from the next packet on.", body = Changed)),
 )]

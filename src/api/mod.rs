@@ -29,6 +29,7 @@ mod drains;
 mod events;
 mod explain;
 mod feeds;
+mod health;
 mod migrations;
 mod pools;
 mod pops;
@@ -49,6 +50,7 @@ use tokio::sync::watch;
 use self::auth::Limits;
 use crate::config::ApiConfig;
 use crate::files::Problem;
+use crate::health::MonitorStatus;
 use crate::state::keeper::State;
 use crate::state::model::{Model, Time};
 use crate::state::view::View;
@@ -67,6 +69,18 @@ pub struct Api {
     pub hooks: Hooks,
 }
 
+/// See [`Hooks::wanted`].
+pub type Wanted = dyn Fn(&View, &str, &str, &str) -> Option<f64> + Send + Sync;
+/// See [`Hooks::impact`].
+pub type Impact = dyn Fn(&View, &Model) -> Option<serde_json::Value> + Send + Sync;
+/// See [`Hooks::set_log_level`].
+pub type SetLogLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+/// See [`Hooks::served`].
+pub type Served = dyn Fn(&str, Option<&str>, u16) + Send + Sync;
+
+/// See [`Hooks::heartbeat`].
+pub type TakeHeartbeat = dyn Fn(&str, &str) -> bool + Send + Sync;
+
 /// What other rooms give: what the control plane shows without knowing how it comes about.
 pub struct Hooks {
     /// The text of `/metrics`.
@@ -75,15 +89,21 @@ pub struct Hooks {
     pub shares: Box<dyn Fn() -> Vec<bodies::ShareBody> + Send + Sync>,
     /// By pool, PoP and stack: percent of the PoP's clients that should get the stack, by the networks that
     /// asked in the last hour; none before anybody has.
-    pub wanted: Box<dyn Fn(&View, &str, &str, &str) -> Option<f64> + Send + Sync>,
+    pub wanted: Box<Wanted>,
     /// Whom a change moves: from what is served to the model as it would be. It may take its time.
-    pub impact: Box<dyn Fn(&View, &Model) -> Option<serde_json::Value> + Send + Sync>,
+    pub impact: Box<Impact>,
     /// Loads the files anew; what is wrong with them, and then nothing has changed. It may take its time.
     pub reload: Box<dyn Fn() -> Result<(), Vec<Problem>> + Send + Sync>,
     /// Sets the level of the log; what is wrong with it.
-    pub set_log_level: Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    pub set_log_level: Box<SetLogLevel>,
     /// Counts a request: its method, the path of its route where there is one, and the status of the response.
-    pub served: Box<dyn Fn(&str, Option<&str>, u16) + Send + Sync>,
+    pub served: Box<Served>,
+    /// What the monitors say.
+    pub monitors: Box<dyn Fn() -> Vec<MonitorStatus> + Send + Sync>,
+    /// Takes a heartbeat of a push monitor for an answer; false when there is no such monitor.
+    pub heartbeat: Box<TakeHeartbeat>,
+    /// What health asks a person to look at.
+    pub health_alarms: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The wall clock.
     pub clock: Box<dyn Fn() -> Time + Send + Sync>,
 }
@@ -99,6 +119,9 @@ impl Default for Hooks {
             reload: Box::new(|| Ok(())),
             set_log_level: Box::new(|_| Ok(())),
             served: Box::new(|_, _, _| {}),
+            monitors: Box::new(Vec::new),
+            heartbeat: Box::new(|_, _| false),
+            health_alarms: Box::new(Vec::new),
             clock: Box::new(Time::now),
         }
     }

@@ -33,7 +33,7 @@ pub async fn list(
 /// Shows a pool.
 #[utoipa::path(
     get, path = "/api/v1/pools/{pool}", tag = "what there is",
-    params(("pool" = String, Path, description = "Its name.")),
+    params(("pool" = String, Path, description = "Its name.", example = "wss")),
     responses((status = 200, description = "The pool.", body = PoolBody)),
 )]
 pub async fn show(

@@ -34,7 +34,7 @@ pub async fn list(
 /// Shows a site.
 #[utoipa::path(
     get, path = "/api/v1/pops/{pop}", tag = "what there is",
-    params(("pop" = String, Path, description = "Its name.")),
+    params(("pop" = String, Path, description = "Its name.", example = "eu-west-1")),
     responses((status = 200, description = "The site.", body = PopBody)),
 )]
 pub async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Tagged<PopBody>, Problem> {

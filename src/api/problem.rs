@@ -43,6 +43,7 @@ fn kind(status: StatusCode) -> (&'static str, &'static str) {
         StatusCode::FORBIDDEN => ("forbidden", "Who asks may not"),
         StatusCode::NOT_FOUND => ("not-found", "It names something that is not there"),
         StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "The resource does not do that"),
+        StatusCode::REQUEST_TIMEOUT => ("timeout", "The request did not come in time"),
         StatusCode::CONFLICT => ("conflict", "It does not fit what is there"),
         StatusCode::GONE => ("gone", "What it asks for is no longer kept"),
         StatusCode::PRECONDITION_FAILED => ("stale", "The state has changed since"),

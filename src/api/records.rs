@@ -56,7 +56,7 @@ pub async fn list(
 /// Shows a steered record, with its answers.
 #[utoipa::path(
     get, path = "/api/v1/records/{name}", tag = "what there is",
-    params(("name" = String, Path, description = "Its owner name.")),
+    params(("name" = String, Path, description = "Its owner name.", example = "wss-primary.example.com")),
     responses((status = 200, description = "The record.", body = RecordBody)),
 )]
 pub async fn show(

@@ -20,8 +20,8 @@ use super::auth::Rule::{self, Needs, NeedsAll, Open};
 use super::auth::check;
 use super::problem::{PROBLEM_JSON, Problem, see_through};
 use super::{
-    App, audit, drains, events, explain, feeds, migrations, pools, pops, process, records, splits, status,
-    store, tokens,
+    App, audit, drains, events, explain, feeds, health, migrations, pools, pops, process, records, splits,
+    status, store, tokens,
 };
 use crate::state::model::Role::{Admin, Drain, Feed, Operate, Read};
 
@@ -63,6 +63,10 @@ fn table(metrics_public: bool) -> Vec<Row> {
         (Needs(Read), routes!(feeds::list)),
         (Needs(Read), routes!(feeds::show)),
         (Needs(Feed), routes!(feeds::give)),
+        (Needs(Read), routes!(health::list)),
+        (Needs(Feed), routes!(health::heartbeat)),
+        (Needs(Operate), routes!(health::suspend)),
+        (Needs(Operate), routes!(health::resume)),
         (Needs(Read), routes!(explain::explain_query)),
         (Needs(Read), routes!(audit::list)),
         (Needs(Read), routes!(events::follow)),
@@ -199,6 +203,7 @@ fn complete(method: &str, path: &str, operation: &mut Operation, rule: Rule) {
         problems.push(("404", "It names something that is not there; the detail names what is."));
     }
     if has_body {
+        problems.push(("408", "The body did not come in time."));
         problems.extend([("413", "The body is too long."), ("415", "The body is not JSON.")]);
     }
     if is_write {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use hyper_util::rt::TokioTimer;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -26,8 +27,9 @@ use crate::config::{ApiConfig, Socket, Tls};
 
 /// Threads of the control plane: one request that computes does not stop the others.
 const THREADS: usize = 2;
-/// How long a client may take until its first request is here.
-const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take until the head of its next request is here, the first one too: who holds a
+/// connection and says nothing takes a file descriptor from those who ask for DNS.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the files of TLS are read to see whether they changed.
 const TLS_READ_EVERY: Duration = Duration::from_secs(5);
 /// How long requests in progress may take when the process stops.
@@ -183,7 +185,8 @@ impl Running {
         let handle = Handle::new();
         self.controls.push(handle.control());
         let service = router(&self.app).into_make_service_with_connect_info::<Origin>();
-        let server = server.http1_only().first_request_timeout(FIRST_REQUEST_TIMEOUT).handle(handle);
+        let mut server = server.http1_only().first_request_timeout(REQUEST_TIMEOUT).handle(handle);
+        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
         let served = match &self.tls {
             Some(tls) => {
                 let server = server.acceptor(RustlsAcceptor::new(tls.served.clone()));
@@ -207,7 +210,8 @@ impl Running {
         let handle = Handle::new();
         self.controls.push(handle.control());
         let service = router(&self.app).into_make_service_with_connect_info::<Origin>();
-        let server = server.http1_only().first_request_timeout(FIRST_REQUEST_TIMEOUT).handle(handle);
+        let mut server = server.http1_only().first_request_timeout(REQUEST_TIMEOUT).handle(handle);
+        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
         let name = path.display().to_string();
         self.servers.push(self.runtime.spawn(async move { said(&name, server.serve(service).await) }));
         self.socket = Some(path.clone());

@@ -37,7 +37,7 @@ fn body(view: &View, pool: &str, pop: &str) -> SplitBody {
 /// Lists the splits of a pool, one for each of its PoPs.
 #[utoipa::path(
     get, path = "/api/v1/pools/{pool}/splits", tag = "splits",
-    params(("pool" = String, Path, description = "The pool."), Part),
+    params(("pool" = String, Path, description = "The pool.", example = "wss"), Part),
     responses((status = 200, description = "A part of the list.", body = Page<SplitBody>)),
 )]
 pub async fn list(
@@ -56,8 +56,8 @@ pub async fn list(
 #[utoipa::path(
     get, path = "/api/v1/pools/{pool}/splits/{pop}", tag = "splits",
     params(
-        ("pool" = String, Path, description = "The pool."),
-        ("pop" = String, Path, description = "The PoP."),
+        ("pool" = String, Path, description = "The pool.", example = "wss"),
+        ("pop" = String, Path, description = "The PoP.", example = "eu-west-1"),
     ),
     responses((status = 200, description = "The split.", body = SplitBody)),
 )]
@@ -78,8 +78,8 @@ pub async fn show(
 #[utoipa::path(
     put, path = "/api/v1/pools/{pool}/splits/{pop}", tag = "splits",
     params(
-        ("pool" = String, Path, description = "The pool."),
-        ("pop" = String, Path, description = "The PoP, or `*` for each."),
+        ("pool" = String, Path, description = "The pool.", example = "wss"),
+        ("pop" = String, Path, description = "The PoP, or `*` for each.", example = "eu-west-1"),
     ),
     request_body = NewSplit,
     responses((status = 200, description = "It is served from the next packet on.", body = Changed)),
@@ -123,8 +123,8 @@ pub struct Removal {
 #[utoipa::path(
     delete, path = "/api/v1/pools/{pool}/splits/{pop}", tag = "splits",
     params(
-        ("pool" = String, Path, description = "The pool."),
-        ("pop" = String, Path, description = "The PoP, or `*` for each."),
+        ("pool" = String, Path, description = "The pool.", example = "wss"),
+        ("pop" = String, Path, description = "The PoP, or `*` for each.", example = "eu-west-1"),
         Removal,
     ),
     responses((status = 200, description = "It is served from the next packet on.", body = Changed)),

@@ -79,7 +79,7 @@ pub async fn status(State(app): State<Arc<App>>) -> Tagged<Status> {
         uptime_s: app.begun.elapsed().as_secs(),
         ready: not_ready.is_none(),
         not_ready: not_ready.unwrap_or_default(),
-        alarms: alarms(&view, now),
+        alarms: alarms(&view, now).into_iter().chain((app.hooks.health_alarms)()).collect(),
         store: StoreBody {
             state: match view.store.state {
                 StoreState::Ok => "ok",

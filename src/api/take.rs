@@ -19,6 +19,9 @@ use crate::files::parse_duration;
 use crate::state::model::Return;
 use crate::state::policy::check_steps;
 
+/// How long a body may be on its way: a client that sends a byte now and then must not hold us.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The body of a request. None at all counts as `{}`.
 pub struct Input<T>(pub T);
 
@@ -27,7 +30,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Input<T>, Problem> {
         let is_json = is_json(request.headers());
-        let bytes = Bytes::from_request(request, state).await.map_err(of_bytes)?;
+        let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
+        let slow = || Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+        let bytes = read.map_err(|_| slow())?.map_err(of_bytes)?;
         if bytes.is_empty() {
             return parse(b"{}").map(Input);
         }

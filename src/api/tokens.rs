@@ -80,7 +80,7 @@ pub async fn make(
 /// Makes a token worthless, at once.
 #[utoipa::path(
     delete, path = "/api/v1/tokens/{name}", tag = "tokens",
-    params(("name" = String, Path, description = "What it is called."), Removal),
+    params(("name" = String, Path, description = "What it is called.", example = "edge-automation"), Removal),
     responses((status = 200, description = "It is worthless.", body = Changed)),
 )]
 pub async fn revoke(

@@ -221,7 +221,7 @@ fn ttl_s(base: &Base, scopes: &[Scope]) -> u32 {
 }
 
 /// Records that have nothing undrained, in words: they are never left without an answer.
-fn fail_open(base: &Base, scopes: &[Scope], model: &Model, now: Time) -> Vec<String> {
+fn fail_open(base: &Base, scopes: &[Scope], model: &Model, now: Time) -> Option<String> {
     let is_open = |steering: &u32| {
         let mut answers =
             base.steerings[*steering as usize].iter().filter(|answer| weight(model, answer) > 0.0);
@@ -231,13 +231,14 @@ fn fail_open(base: &Base, scopes: &[Scope], model: &Model, now: Time) -> Vec<Str
         })
     };
     let open: BTreeSet<u32> = steerings_of(base, scopes).into_iter().filter(is_open).collect();
-    let records = base.records.iter().filter(|record| open.contains(&record.steering));
-    records
-        .map(|record| {
-            format!(
-                "{} has nothing undrained: it fails open, and goes on answering with what is drained",
-                record.name
-            )
-        })
-        .collect()
+    let mut records = base.records.iter().filter(|record| open.contains(&record.steering));
+    let first = records.next()?;
+    let name = match records.count() {
+        0 => first.name.clone(),
+        // Ten thousand names of one pool say the same.
+        more => format!("{} and {more} more records", first.name),
+    };
+    Some(format!(
+        "nothing is left undrained of {name}: they fail open, and go on answering with what is drained"
+    ))
 }

@@ -1,17 +1,46 @@
 //! The commands, one file each.
+//!
+//! ```text
+//! serve, check, explain, geoip                  files -> this process
+//! everything else   arguments -> connect (which servers) -> client (over the API) -> outcome -> show
+//!                   a write goes by way of written: what would happen, a yes, what has happened
+//! ```
+//!
+//! Deliberately absent: a state of its own, and retries. What is true is what the servers say.
 
+mod audit;
 mod check;
+mod client;
+mod connect;
 mod diff;
+mod drain;
+mod drains;
 mod explain;
+mod feed;
 mod geoip;
+mod health;
+mod inventory;
+mod migrate;
+mod node;
+mod outcome;
+mod plan;
 mod progress;
 mod serve;
+mod show;
+mod split;
+mod state;
+mod status;
 mod test;
+mod token;
+mod written;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+use connect::ServerArgs;
+use outcome::Outcome;
 
 use crate::config::Config;
 use crate::files::Problem;
@@ -24,8 +53,10 @@ use crate::files::Problem;
 ///
 /// Start with `rhumb serve` in a folder with rhumb.toml, then
 /// `dig @127.0.0.1 -p 5300 wss-primary.example.com A +subnet=81.2.69.0/24`.
+///
+/// At night: `rhumb status`, `rhumb pops`, `rhumb drain POP --reason "..."`, `rhumb undrain POP`.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = EXIT_STATUS)]
 struct Cli {
     /// The configuration; zones, chains and geo data are found from it.
     #[arg(long, global = true, default_value = "rhumb.toml", value_name = "FILE")]
@@ -50,8 +81,8 @@ enum Command {
     /// Say how a query is answered, and why.
     ///
     /// Shows where the client is and which source says so, what each filter kept, dropped or moved and why,
-    /// how wide the answer holds and who narrowed it, and the answer itself. Reads the files; it does not
-    /// ask a running server.
+    /// how wide the answer holds and who narrowed it, and the answer itself. Reads the files; with --live it
+    /// asks a server, which knows the drains, splits, feeds and verdicts of this moment.
     Explain(explain::Args),
     /// Say what a change of the files does: which clients go to another PoP.
     ///
@@ -77,6 +108,80 @@ enum Command {
     /// Look addresses up in the geo data, or build a small database.
     #[command(subcommand)]
     Geoip(geoip::Command),
+    /// Show how a server is: ready or not, alarms, store, files, what is in force.
+    ///
+    /// With several servers, how they differ stands first.
+    Status(status::Args),
+    /// Show the sites: how each stands in each pool, and its share of the answers.
+    Pops {
+        #[command(flatten)]
+        to: ServerArgs,
+    },
+    /// Show the pools: every answer, whether it is being answered, and why not.
+    Pools {
+        #[command(flatten)]
+        to: ServerArgs,
+    },
+    /// Show the steered records, or one with all its values and where they come from.
+    Records(inventory::RecordsArgs),
+    /// Show what was answered in the last 1 and 10 minutes.
+    Share(inventory::ShareArgs),
+    /// Take a site, pool, stack or answer out, for all clients or for a part of them.
+    ///
+    /// On a terminal it shows what would happen and asks. Then it shows what is left: the share of the
+    /// answers, how long resolvers may still have the old ones, and the open connections, which stay.
+    /// The same drain asked for twice is one drain, so repeating is safe.
+    ///
+    /// Example: rhumb drain eu-west-1 --pool wss --percent 30 --for 2h --reason "envoy-wss failing"
+    Drain(drain::DrainArgs),
+    /// Bring back what was drained, by the steps of its return or --now.
+    Undrain(drain::UndrainArgs),
+    /// Show the drains, or what was drained before.
+    ///
+    /// With several servers, how they differ stands first.
+    Drains(drains::Args),
+    /// Share a site's clients between its stacks.
+    ///
+    /// Example: rhumb split wss eu-west-1 haproxy=75 envoy=25
+    Split(split::SplitArgs),
+    /// Show a pool's splits.
+    Splits(split::SplitsArgs),
+    /// Move a pool's clients from one stack to another, PoP by PoP, in steps, and back.
+    Migrate(migrate::Args),
+    /// Show what the monitors say: up or down, since when, and the last error.
+    Health(health::HealthArgs),
+    /// Stop what health does to a pool, or let it act again.
+    #[command(subcommand)]
+    Policy(health::PolicyCommand),
+    /// Give values of a feed: load, connections, up or down.
+    ///
+    /// Example: rhumb feed lb-stats --answer wss/eu-west-1/envoy connections=8123 up=true
+    Feed(feed::FeedArgs),
+    /// Show the feeds and their values.
+    Feeds {
+        #[command(flatten)]
+        to: ServerArgs,
+    },
+    /// Show who changed what, when and why.
+    Audit(audit::AuditArgs),
+    /// Print changes as they happen, until it is interrupted.
+    Events(audit::EventsArgs),
+    /// Put drains and splits back to what they were at a revision.
+    Rollback(audit::RollbackArgs),
+    /// Make, list and revoke the tokens of the API.
+    Token(token::Args),
+    /// Export, import and check everything that is wanted beside the files.
+    State(state::Args),
+    /// Say that the machine's clock is right, after it jumped.
+    #[command(subcommand)]
+    Clock(node::ClockCommand),
+    /// Have the server read its files anew.
+    Reload {
+        #[command(flatten)]
+        to: ServerArgs,
+    },
+    /// Set the level of the server's log, until its next start.
+    LogLevel(node::LogLevelArgs),
     /// Print a shell's completions.
     Completions {
         /// The shell.
@@ -86,31 +191,59 @@ enum Command {
     Man,
 }
 
-/// Runs the command line. Exit status: 0 done, 1 what was asked for failed, 2 the command line is wrong.
+/// At the end of the help.
+const EXIT_STATUS: &str = "\
+Exit status: 0 done; 1 refused or failed; 2 the command line is wrong; 3 no server is reachable; \
+4 some servers did it and some did not.";
+
+/// Runs the command line; the exit status is what the end of its help says.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    let config = &cli.config;
     let done = match &cli.command {
-        Command::Serve => serve::run(&cli.config),
-        Command::Check => return check::run(&cli.config),
+        Command::Serve => serve::run(config).map(|()| Outcome::Done),
+        Command::Check => return check::run(config),
         Command::Diff(args) => return diff::run(args),
-        Command::Test(args) => return test::run(&cli.config, args),
-        Command::Explain(args) => explain::run(&cli.config, args),
-        Command::Geoip(command) => geoip::run(&cli.config, command),
+        Command::Test(args) => return test::run(config, args),
+        Command::Explain(args) => explain::run(config, args),
+        Command::Geoip(command) => geoip::run(config, command).map(|()| Outcome::Done),
+        Command::Status(args) => status::run(config, args),
+        Command::Pops { to } => inventory::pops(config, to),
+        Command::Pools { to } => inventory::pools(config, to),
+        Command::Records(args) => inventory::records(config, args),
+        Command::Share(args) => inventory::share(config, args),
+        Command::Drain(args) => drain::drain(config, args),
+        Command::Undrain(args) => drain::undrain(config, args),
+        Command::Drains(args) => drains::run(config, args),
+        Command::Split(args) => split::split(config, args),
+        Command::Splits(args) => split::splits(config, args),
+        Command::Migrate(args) => migrate::run(config, args),
+        Command::Health(args) => health::health(config, args),
+        Command::Policy(command) => health::policy(config, command),
+        Command::Feed(args) => feed::feed(config, args),
+        Command::Feeds { to } => feed::feeds(config, to),
+        Command::Audit(args) => audit::audit(config, args),
+        Command::Events(args) => audit::events(config, args),
+        Command::Rollback(args) => audit::rollback(config, args),
+        Command::Token(args) => token::run(config, args),
+        Command::State(args) => state::run(config, args),
+        Command::Clock(command) => node::clock(config, command),
+        Command::Reload { to } => node::reload(config, to),
+        Command::LogLevel(args) => node::log_level(config, args),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "rhumb", &mut std::io::stdout());
-            Ok(())
+            Ok(Outcome::Done)
         }
-        Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout()).map_err(anyhow::Error::from)
-        }
+        Command::Man => clap_mangen::Man::new(Cli::command())
+            .render(&mut std::io::stdout())
+            .map(|()| Outcome::Done)
+            .map_err(anyhow::Error::from),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("rhumb: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let outcome = done.unwrap_or_else(|error| {
+        eprintln!("rhumb: {error:#}");
+        Outcome::of_error(&error)
+    });
+    outcome.into()
 }
 
 /// The exit status of commands that answer yes or no, as that of diff(1): 0 or 1, and 2 on trouble.

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_proto::rr::{DNSClass, RecordType};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::steering::{Family, Live, Record, Rung, Scratch, Steering, What, steer};
 use super::zones::Found;
@@ -38,7 +38,7 @@ pub struct Question {
 }
 
 /// An explained query.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The name and type.
     pub question: String,
@@ -63,7 +63,7 @@ pub struct Explanation {
 }
 
 /// The walk of a steered record.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SteeredWalk {
     /// Where the client is, and who says so.
     pub client_place: String,
@@ -85,7 +85,7 @@ pub struct SteeredWalk {
 }
 
 /// A filter at work.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExplainedStep {
     /// Its name.
     pub filter: String,
@@ -102,7 +102,7 @@ pub struct ExplainedStep {
 }
 
 /// An answer, and what there is to say of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Remark {
     /// The answer's name.
     pub answer: String,

@@ -390,19 +390,33 @@ impl<'s> Fields<'s> {
     }
 }
 
-/// Reads a span of time as an operator writes it: `30s`, `2m`, `1h 30m`.
+/// Reads a span of time as an operator writes it: `30s`, `2m`, `1h 30m`, `90d`.
 ///
 /// # Errors
 /// What to write instead.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let read: Result<jiff::SignedDuration, _> = text.parse();
-    let duration = read.ok().and_then(|duration| Duration::try_from(duration).ok());
+    // A day is 24 hours: nobody who writes 90d for a token thinks of a clock that is put forward.
+    let span = text.parse::<jiff::Span>().ok();
+    let read = span.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
+    let duration = read.and_then(|duration| Duration::try_from(duration).ok());
     duration.ok_or_else(|| format!("`{text}` is no span of time; write one such as 30s, 2m or 1h 30m"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_of_time() {
+        let seconds = |text| parse_duration(text).map(|span| span.as_secs());
+        let cases = [("30s", 30), ("2m", 120), ("1h 30m", 5400), ("90d", 7_776_000), ("1w", 604_800)];
+        for (text, expect) in cases {
+            assert_eq!(seconds(text), Ok(expect), "{text}");
+        }
+        for text in ["", "soon", "5", "-5s", "1 month"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
 
     /// Reads one `[[cat]]` file and gives its problems.
     fn problems(text: &str) -> Vec<String> {

@@ -7,6 +7,9 @@
 //!                                   ^------- relapse: out at once, and the wait doubles -------'
 //! ```
 //!
+//! What fails is a PoP in one pool; when enough pools of a PoP do, the whole PoP goes the same way, with the
+//! pools that are well.
+//!
 //! Plain data into which time comes as a value. What it wants done are wishes like anybody's: the guards of
 //! the control plane stand before them, and a person's drain is never lifted.
 
@@ -15,11 +18,13 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::state::base::{Base, BaseAnswer};
+pub use super::seen::Seen;
+use super::seen::{Mark, Out};
+use crate::state::base::BaseAnswer;
 use crate::state::change::{Change, DrainAsk, Refusal, Which, drain_id};
 use crate::state::keeper::Wish;
-use crate::state::live::{Values, VerdictValue, weight};
-use crate::state::model::{Drain, Model, Scope, Time};
+use crate::state::live::{VerdictValue, weight};
+use crate::state::model::{Scope, Time};
 use crate::state::policy::FailoverSpec;
 
 /// Who our drains belong to.
@@ -27,21 +32,6 @@ pub const OWNER: &str = "health";
 
 /// After so many waits without a relapse, a relapse is forgotten.
 const FORGOTTEN_AFTER_WAITS: u32 = 10;
-
-/// What is known when something is to be decided.
-#[derive(Clone, Copy)]
-pub struct Seen<'s> {
-    /// What the files say.
-    pub base: &'s Base,
-    /// What is wanted.
-    pub model: &'s Model,
-    /// What feeds say, for the load of a PoP that comes back.
-    pub values: &'s Values,
-    /// What the monitors say, by answer.
-    pub said: &'s BTreeMap<String, VerdictValue>,
-    /// When.
-    pub now: Time,
-}
 
 /// What is to be done, in this order: wishes, then verdicts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,11 +44,22 @@ pub struct Acts {
     pub alarms: BTreeSet<String>,
 }
 
-/// A wish of health, and the PoP it is about.
+impl Acts {
+    /// What it takes out.
+    fn asked(&self) -> Vec<Out> {
+        let drain = |act: &Act| match &act.change {
+            Change::Drain(ask) => Some((ask.scope.clone(), ask.percent)),
+            _ => None,
+        };
+        self.wishes.iter().filter_map(drain).collect()
+    }
+}
+
+/// A wish of health, and what it is about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Act {
-    /// The pool and the PoP.
-    pub site: (String, String),
+    /// The site.
+    pub site: Scope,
     /// What is to be done.
     pub change: Change,
     /// The evidence, in words.
@@ -77,10 +78,11 @@ impl Act {
 pub struct Failover {
     /// Verdicts that count, by answer.
     applied: BTreeMap<String, VerdictValue>,
-    sites: BTreeMap<(String, String), Site>,
+    /// PoPs, in a pool or whole.
+    sites: BTreeMap<Scope, Site>,
 }
 
-/// A pool's PoP, as failover sees it.
+/// What is taken out, and comes back, as one.
 #[derive(Debug, Default)]
 struct Site {
     /// Since when enough of it is down.
@@ -90,6 +92,17 @@ struct Site {
     relapses: u32,
     /// Why the last wish was refused, and when.
     refused: Option<(Time, String)>,
+}
+
+/// A site, and what is said of it now.
+struct Case<'c> {
+    scope: Scope,
+    pop: &'c str,
+    /// The pools it takes clients from.
+    pools: Vec<&'c str>,
+    spec: &'c FailoverSpec,
+    is_failing: bool,
+    evidence: String,
 }
 
 /// How long a refused wish rests before it is asked again: guards change when people do.
@@ -110,23 +123,29 @@ impl Failover {
     /// Looks at everything, and says what is to be done.
     pub fn look(&mut self, seen: &Seen) -> Acts {
         let mut acts = Acts::default();
-        self.sites.retain(|(pool, pop), _| seen.base.pops_of(pool).contains(pop.as_str()));
+        self.sites.retain(|scope, _| seen.base.answers().any(|answer| scope.covers(answer)));
         for (name, pool) in &seen.base.pools {
-            let pops = seen.base.pops_of(name);
-            let is_monitored = |answer: &BaseAnswer| {
-                seen.said.contains_key(&answer.id) || self.applied.contains_key(&answer.id)
-            };
-            if !pool.answers.iter().any(is_monitored) {
-                continue;
-            }
             self.take_verdicts(name, seen, &mut acts);
             let Some(spec) = &pool.policy.failover else { continue };
             if seen.model.suspensions.contains_key(name) {
                 acts.alarms.insert(format!("automation of pool {name} is suspended"));
+                // What was seen before it is old when it ends.
+                self.sites.retain(|scope, _| scope.pool.as_ref() != Some(name));
                 continue;
             }
-            for pop in &pops {
-                self.watch(name, pop, spec, seen, &mut acts);
+            for pop in seen.base.pops_of(name) {
+                let (is_failing, evidence) = seen.failing(name, pop, spec);
+                let scope = site_scope(name, pop);
+                self.watch(
+                    &Case { scope, pop, pools: vec![name], spec, is_failing, evidence },
+                    seen,
+                    &mut acts,
+                );
+            }
+        }
+        if let Some(least) = seen.pools_of_a_pop {
+            for pop in seen.base.pops.keys() {
+                self.watch_whole(pop, least, seen, &mut acts);
             }
         }
         // Records' own answers have no pool whose capacity could bound them.
@@ -177,8 +196,9 @@ impl Failover {
             if was_down.is_none() {
                 let mut would = self.applied.clone();
                 would.insert(answer.id.clone(), said.clone());
-                let down = down_capacity(pool, &would, seen);
-                if down > most && down > down_capacity(pool, &self.applied, seen) {
+                let (asked, applied) = (acts.asked(), &self.applied);
+                let down = seen.down_capacity(pool, &would, &asked);
+                if down > most && down > seen.down_capacity(pool, applied, &asked) {
                     acts.alarms.insert(format!(
                         "pool {pool}: {} is down ({}) and goes on being answered: health would take out {:.0} % \
                          of the pool's capacity, more than its max_down_capacity of {:.0} %; drain by hand what \
@@ -195,20 +215,24 @@ impl Failover {
         }
     }
 
-    /// An answer that was down for long comes back in steps, as if it had been drained until now.
+    /// An answer that was down for long comes back in steps, as if it had been drained until now; one that
+    /// fell while it did begins again.
     fn come_back(&self, pool: &str, answer: &BaseAnswer, old: &VerdictValue, seen: &Seen, acts: &mut Acts) {
         let Some(spec) = &seen.base.pools[pool].policy.failover else { return };
         let Some(pop) = &answer.pop else { return };
-        let was_short = seen.now.duration_since(old.since) < span(spec.return_after);
-        let site_returns = seen.model.drains.contains_key(&drain_id(OWNER, &site_scope(pool, pop)));
+        let scope = Scope { answer: Some(answer.id.clone()), ..Scope::default() };
+        let id = drain_id(OWNER, &scope);
+        let drains = &seen.model.drains;
+        let was_down = seen.now.duration_since(old.since);
+        let was_short = was_down < span(spec.return_after) && !drains.contains_key(&id);
+        let sites = [site_scope(pool, pop), pop_scope(pop)];
+        let site_returns = sites.iter().any(|site| drains.contains_key(&drain_id(OWNER, site)));
         let is_idle = weight(seen.model, answer) <= 0.0;
         if was_short || site_returns || is_idle || seen.model.suspensions.contains_key(pool) {
             return;
         }
-        let scope = Scope { answer: Some(answer.id.clone()), ..Scope::default() };
-        let site = (pool.to_string(), pop.clone());
-        let reason = format!("{} is up again after {:.0}", answer.id, seen.now.duration_since(old.since));
-        let id = drain_id(OWNER, &scope);
+        let site = site_scope(pool, pop);
+        let reason = format!("{} is up again after {}", answer.id, words(was_down));
         acts.wishes.push(Act {
             site: site.clone(),
             change: Change::Drain(ask(scope, 100, spec)),
@@ -217,16 +241,45 @@ impl Failover {
         acts.wishes.push(Act { site, change: Change::Undrain { which: Which::Id(id), now: false }, reason });
     }
 
+    /// Takes a whole PoP out when this many of its pools fail, each for as long as it may. While a person has
+    /// suspended one of them, nothing is done about the whole.
+    fn watch_whole(&mut self, pop: &str, least: usize, seen: &Seen, acts: &mut Acts) {
+        let pools = seen.pools_at(pop);
+        if pools.iter().any(|pool| seen.model.suspensions.contains_key(*pool)) {
+            self.sites.remove(&pop_scope(pop));
+            return;
+        }
+        let specs =
+            pools.iter().filter_map(|pool| Some((*pool, seen.base.pools[*pool].policy.failover.as_ref()?)));
+        let specs: Vec<(&str, &FailoverSpec)> = specs.collect();
+        // It waits for the slowest of them.
+        let Some((_, slowest)) = specs.iter().max_by_key(|(_, spec)| spec.return_after) else { return };
+        let lasts = |pool: &str, spec: &FailoverSpec| {
+            let site = self.sites.get(&site_scope(pool, pop));
+            let since = site.and_then(|site| site.failing_since);
+            since.is_some_and(|since| seen.now.duration_since(since) >= span(spec.detect_for))
+        };
+        let fail: Vec<&str> =
+            specs.iter().filter(|(pool, spec)| lasts(pool, spec)).map(|(pool, _)| *pool).collect();
+        let evidence = format!("{} of its pools fail: {}", fail.len(), fail.join(", "));
+        let spec = FailoverSpec { detect_for: Duration::ZERO, percent: 100, out: None, ..(*slowest).clone() };
+        let is_failing = fail.len() >= least;
+        self.watch(
+            &Case { scope: pop_scope(pop), pop, pools, spec: &spec, is_failing, evidence },
+            seen,
+            acts,
+        );
+    }
+
     /// Takes a PoP out that fails, and brings it back when it is well.
-    fn watch(&mut self, pool: &str, pop: &str, spec: &FailoverSpec, seen: &Seen, acts: &mut Acts) {
-        let scope = site_scope(pool, pop);
-        let id = drain_id(OWNER, &scope);
+    fn watch(&mut self, case: &Case, seen: &Seen, acts: &mut Acts) {
+        let Case { scope, spec, is_failing, evidence, .. } = case;
+        let id = drain_id(OWNER, scope);
         let drain = seen.model.drains.get(&id);
-        let (failing, evidence) = failing(pool, pop, spec, seen);
-        let key = (pool.to_string(), pop.to_string());
-        let others = out_now(pool, seen).into_iter().filter(|other| *other != pop).count();
-        let site = self.sites.entry(key.clone()).or_default();
-        match failing {
+        let limit = self.limit(case, seen, acts);
+        let site = self.sites.entry(scope.clone()).or_default();
+        let begins = *is_failing && site.failing_since.is_none();
+        match is_failing {
             true => (site.failing_since, site.well_since) = (site.failing_since.or(Some(seen.now)), None),
             false => (site.failing_since, site.well_since) = (None, site.well_since.or(Some(seen.now))),
         }
@@ -235,54 +288,59 @@ impl Failover {
         let wait =
             (spec.return_after * 2u32.saturating_pow(site.relapses.min(16))).min(spec.return_after_max);
         if let Some((at, why)) = &site.refused {
-            if failing {
-                acts.alarms
-                    .insert(format!("{pop} of pool {pool} fails, and health may not take it out: {why}"));
+            if *is_failing {
+                acts.alarms.insert(format!(
+                    "{scope} fails, and health may not take it out: {why}; a person must decide"
+                ));
             }
             if seen.now.duration_since(*at) < REFUSED_RESTS {
                 return;
             }
             site.refused = None;
         }
-        let act = |change, reason| Act { site: key.clone(), change, reason };
-        match (failing, drain) {
-            (true, Some(drain)) if drain.ending_since(seen.now).is_some() => {
-                site.relapses += 1;
-                let reason = format!("it fails again: {evidence}");
-                acts.wishes.push(act(Change::Drain(ask(scope, spec.percent, spec)), reason));
-            }
-            (true, Some(drain)) => {
+        let act = |change, reason| Act { site: scope.clone(), change, reason };
+        let to = |percent| Change::Drain(ask(scope.clone(), percent, spec));
+        match (*is_failing, drain) {
+            (true, Some(drain)) if drain.ending_since(seen.now).is_none() => {
                 let percent = percent_out(spec, seen.now.duration_since(drain.created_at));
                 if percent > drain.percent {
-                    acts.wishes.push(act(Change::Drain(ask(scope, percent, spec)), drain.reason.clone()));
+                    acts.wishes.push(act(to(percent), evidence.clone()));
                 }
             }
-            (true, None) if lasted(site.failing_since) >= span(spec.detect_for) => {
-                if others >= spec.max_concurrent_pops {
-                    acts.alarms.insert(format!(
-                        "{pop} of pool {pool} fails ({evidence}), and {others} of its PoPs are taken out already, \
-                         which is max_concurrent_pops; a person must decide"
-                    ));
+            (true, returning) => {
+                if returning.is_none() && lasted(site.failing_since) < span(spec.detect_for) {
                     return;
                 }
-                let percent = percent_out(spec, SignedDuration::ZERO);
-                acts.wishes.push(act(Change::Drain(ask(scope, percent, spec)), evidence));
+                if returning.is_some() && begins {
+                    site.relapses += 1;
+                }
+                match (limit, returning) {
+                    (Some(limit), _) => {
+                        let alarm = format!("{scope} fails ({evidence}), and {limit}; a person must decide");
+                        acts.alarms.insert(alarm);
+                    }
+                    (None, None) => {
+                        let percent = percent_out(spec, SignedDuration::ZERO);
+                        acts.wishes.push(act(to(percent), evidence.clone()));
+                    }
+                    (None, Some(_)) => {
+                        acts.wishes.push(act(to(spec.percent), format!("it fails again: {evidence}")));
+                    }
+                }
             }
-            (true, None) => {}
             (false, Some(drain)) if drain.ending_since(seen.now).is_none() => {
-                if lasted(site.well_since) >= span(wait) && overloaded(pool, pop, false, seen).is_none() {
-                    let reason = format!("well for {:.0}", lasted(site.well_since));
+                if lasted(site.well_since) >= span(wait) && overloaded(case, Mark::Low, seen).is_none() {
+                    let reason = format!("well for {}", words(lasted(site.well_since)));
                     acts.wishes.push(act(Change::Undrain { which: Which::Id(id), now: false }, reason));
                 }
             }
             (false, Some(drain)) => {
                 // It comes back: no further while it has more than it can hold.
                 let percent = drain.percent_at(seen.now);
-                if let Some(load) = overloaded(pool, pop, true, seen)
+                if let Some(load) = overloaded(case, Mark::High, seen)
                     && percent > 0
                 {
-                    let reason = format!("its return waits: {load}");
-                    acts.wishes.push(act(Change::Drain(ask(scope, percent, spec)), reason));
+                    acts.wishes.push(act(to(percent), format!("its return waits: {load}")));
                 }
             }
             (false, None) => {
@@ -292,14 +350,50 @@ impl Failover {
             }
         }
     }
+
+    /// Why a site may not be taken out, of what only the files set bounds to; none when it may.
+    fn limit(&self, case: &Case, seen: &Seen, acts: &Acts) -> Option<String> {
+        if !case.is_failing {
+            return None;
+        }
+        let asked = acts.asked();
+        let with: Vec<Out> = asked.iter().cloned().chain([(case.scope.clone(), case.spec.percent)]).collect();
+        case.pools.iter().find_map(|pool| {
+            let policy = &seen.base.pools[*pool].policy;
+            let others = seen.others_out(pool, case.pop, &asked);
+            if policy.failover.as_ref().is_some_and(|spec| others >= spec.max_concurrent_pops) {
+                return Some(format!(
+                    "as many PoPs of pool {pool} are taken out already as its max_concurrent_pops allows, {others}"
+                ));
+            }
+            let (is, most) = (seen.down_capacity(pool, &self.applied, &with), policy.max_down_capacity);
+            (is > most && is > seen.down_capacity(pool, &self.applied, &asked)).then(|| {
+                format!(
+                    "without it health would have taken out {:.0} % of the capacity of pool {pool}, more than its \
+                     max_down_capacity of {:.0} %",
+                    is * 100.0,
+                    most * 100.0
+                )
+            })
+        })
+    }
 }
 
 fn span(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
+/// A span in whole seconds, as people say it.
+fn words(span: SignedDuration) -> String {
+    format!("{:#}", SignedDuration::from_secs(span.as_secs()))
+}
+
+fn pop_scope(pop: &str) -> Scope {
+    Scope { pop: Some(pop.into()), ..Scope::default() }
+}
+
 fn site_scope(pool: &str, pop: &str) -> Scope {
-    Scope { pool: Some(pool.into()), pop: Some(pop.into()), ..Scope::default() }
+    Scope { pool: Some(pool.into()), ..pop_scope(pop) }
 }
 
 fn ask(scope: Scope, percent: u8, spec: &FailoverSpec) -> DrainAsk {
@@ -316,57 +410,7 @@ fn percent_out(spec: &FailoverSpec, since: SignedDuration) -> u8 {
     (u16::from(spec.percent) * u16::from(share)).div_ceil(100) as u8
 }
 
-/// Whether enough of a PoP's answers are down, and which.
-fn failing(pool: &str, pop: &str, spec: &FailoverSpec, seen: &Seen) -> (bool, String) {
-    let weighted: Vec<&BaseAnswer> =
-        seen.base.stacks(pool, pop).filter(|answer| weight(seen.model, answer) > 0.0).collect();
-    let down = weighted.iter().filter_map(|answer| {
-        let said = seen.said.get(&answer.id).filter(|said| !said.up)?;
-        Some(format!("{}: {}", answer.id, said.why))
-    });
-    let down: Vec<String> = down.collect();
-    let share = down.len() as f64 / weighted.len().max(1) as f64;
-    (!down.is_empty() && share >= spec.detect, down.join("; "))
-}
-
-/// PoPs of a pool that health has taken out and not begun to bring back.
-fn out_now<'s>(pool: &str, seen: &Seen<'s>) -> BTreeSet<&'s str> {
-    let ours = seen.model.drains.values().filter(|drain: &&Drain| {
-        drain.owner == OWNER
-            && drain.scope.pool.as_deref() == Some(pool)
-            && drain.ending_since(seen.now).is_none()
-    });
-    ours.filter_map(|drain| drain.scope.pop.as_deref()).collect()
-}
-
-/// Share of a pool's capacity that verdicts and health's own drains take out, 0 to 1.
-fn down_capacity(pool: &str, applied: &BTreeMap<String, VerdictValue>, seen: &Seen) -> f64 {
-    let pops = seen.base.pops_of(pool);
-    let capacities = seen.base.pools[pool].policy.capacities(pops.iter().copied());
-    let all: f64 = capacities.values().sum();
-    let out = pops.iter().map(|pop| {
-        let stacks = seen.base.stacks(pool, pop).filter(|answer| weight(seen.model, answer) > 0.0);
-        let out = stacks.map(|answer| {
-            let is_down = applied.get(&answer.id).is_some_and(|said| !said.up);
-            let ours = seen.model.drains.values().filter(|drain| drain.owner == OWNER);
-            let drained =
-                ours.filter(|drain| drain.scope.covers(answer)).map(|drain| drain.percent_at(seen.now));
-            if is_down { 100 } else { drained.max().unwrap_or(0) }
-        });
-        capacities[*pop] * f64::from(out.min().unwrap_or(0)) / 100.0
-    });
-    if all > 0.0 { out.sum::<f64>() / all } else { 0.0 }
-}
-
-/// What says that a PoP has more than it can hold: at its high watermark, or (to begin at all) at its low one.
-fn overloaded(pool: &str, pop: &str, at_high: bool, seen: &Seen) -> Option<String> {
-    seen.base.stacks(pool, pop).filter(|answer| weight(seen.model, answer) > 0.0).find_map(|answer| {
-        let meta = seen.values.live_meta(answer, seen.now);
-        let mark = if at_high { meta.high_watermark? } else { meta.high_watermark.or(meta.low_watermark)? };
-        let loads =
-            [("loadavg", meta.loadavg), ("connections", meta.connections), ("requests", meta.requests)];
-        let (name, load) =
-            loads.into_iter().find_map(|(name, load)| Some((name, load.filter(|l| *l >= mark)?)))?;
-        Some(format!("{} has {name} {load}, and its mark is {mark}", answer.id))
-    })
+/// What says that a site has more than it can hold.
+fn overloaded(case: &Case, mark: Mark, seen: &Seen) -> Option<String> {
+    case.pools.iter().find_map(|pool| seen.overloaded(pool, case.pop, mark))
 }

@@ -30,6 +30,7 @@ pub mod probe;
 pub mod reference;
 pub mod room;
 pub mod schedule;
+pub mod seen;
 pub mod status;
 pub mod verdict;
 

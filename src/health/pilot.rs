@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 use super::failover::{Failover, Seen};
 use super::notify::{Notice, Notices};
 use super::{Health, Verdict, together};
+use crate::state::clock::{self, Clock, Clocks};
 use crate::state::keeper::State;
 use crate::state::live::VerdictValue;
 use crate::state::model::Time;
@@ -28,6 +29,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long the first round of probes may take before DNS is served all the same: better everything than
 /// nothing.
 const FIRST_ROUND_MOST: Duration = Duration::from_secs(15);
+
+/// How long nothing is decided after the clock has jumped: the keeper, who says what time is believed, looks at
+/// it once a second.
+const JUMP_RESTS: Duration = Duration::from_secs(2);
 
 /// Monitors that steer.
 pub struct Pilot {
@@ -74,9 +79,14 @@ impl Pilot {
         };
         let health = Arc::new(Health::start(plan.clone(), tell, kept)?);
         let alarms = Alarms::default();
+        let mut clocks = clock::machine();
         let steering = Steering {
+            clock: Clock::new(clocks(), None),
+            clocks,
+            jumped_at: None,
             applied: Failover::new(state.view().values.verdicts().clone().into_iter().collect()),
             plan: planned(&plan),
+            pools_of_a_pop: plan.health.pools_of_a_pop,
             verdicts: BTreeMap::new(),
             health: health.clone(),
             alarms: alarms.clone(),
@@ -128,11 +138,16 @@ impl Pilot {
 struct Steering {
     applied: Failover,
     plan: BTreeSet<(String, String)>,
+    pools_of_a_pop: Option<usize>,
     verdicts: BTreeMap<(String, String), Verdict>,
     health: Arc<Health>,
     alarms: Alarms,
     notices: Arc<Notices>,
     state: State,
+    clocks: Clocks,
+    clock: Clock,
+    /// When the clock last jumped, in elapsed time.
+    jumped_at: Option<Duration>,
 }
 
 fn planned(plan: &Plan) -> BTreeSet<(String, String)> {
@@ -161,6 +176,7 @@ impl Steering {
                     })),
                     Event::Plan(plan) => {
                         self.plan = planned(&plan);
+                        self.pools_of_a_pop = plan.health.pools_of_a_pop;
                         let gone = self.verdicts.keys().filter(|key| !self.plan.contains(*key));
                         kept.extend(gone.map(|(monitor, answer)| (key(monitor, answer), None)));
                         self.verdicts.retain(|key, _| self.plan.contains(key));
@@ -179,11 +195,32 @@ impl Steering {
         }
     }
 
+    /// Whether the clock has jumped, and the keeper may not have seen it.
+    fn has_jumped(&mut self) -> bool {
+        let reading = (self.clocks)();
+        self.clock.tick(reading);
+        if self.clock.alarm().is_some() {
+            self.clock.accept(reading);
+            self.jumped_at = Some(reading.elapsed);
+        }
+        self.jumped_at.is_some_and(|at| reading.elapsed < at + JUMP_RESTS)
+    }
+
     fn look(&mut self, kept: Vec<(String, Option<String>)>) {
+        if self.has_jumped() {
+            return self.state.verdicts(Vec::new(), kept);
+        }
         let view = self.state.view();
         let said = said(self.verdicts.values());
         let now = view.believed(Time::now());
-        let seen = Seen { base: &view.base, model: &view.model, values: &view.values, said: &said, now };
+        let seen = Seen {
+            base: &view.base,
+            model: &view.model,
+            values: &view.values,
+            said: &said,
+            pools_of_a_pop: self.pools_of_a_pop,
+            now,
+        };
         let mut acts = self.applied.look(&seen);
         for act in &acts.wishes {
             match self.state.change_blocking(act.wish()) {
@@ -221,7 +258,7 @@ impl Steering {
 }
 
 /// What all monitors of each answer say together.
-fn said<'v>(verdicts: impl Iterator<Item = &'v Verdict>) -> BTreeMap<String, VerdictValue> {
+pub fn said<'v>(verdicts: impl Iterator<Item = &'v Verdict>) -> BTreeMap<String, VerdictValue> {
     let value = |(answer, said): (String, super::Together)| {
         let why = said.said_no.map_or_else(String::new, |(monitor, error)| format!("{monitor}: {error}"));
         let value = VerdictValue {

@@ -4,7 +4,6 @@
 //! that makes it no worse.
 
 use super::base::{Base, BaseAnswer};
-use super::change::taken_out;
 use super::live::weight;
 use super::model::{Model, Time};
 
@@ -44,6 +43,17 @@ pub fn drained_capacity(base: &Base, model: &Model, pool: &str, now: Time) -> f6
         if stacks.into_iter().all(|answer| answer.weight <= 0.0) { *capacity } else { 0.0 }
     });
     (out.sum::<f64>() - never.sum::<f64>()).max(0.0) / all
+}
+
+/// How much of a pool's PoP is taken out: by drains and by splits of weight 0 together, 0 to 1.
+fn taken_out(base: &Base, model: &Model, pool: &str, pop: &str, now: Time) -> f64 {
+    let stacks = base.stacks(pool, pop).filter(|answer| weight(model, answer) > 0.0);
+    let out = stacks.map(|answer| {
+        let covers = model.drains.values().filter(|drain| drain.scope.covers(answer));
+        covers.map(|drain| drain.percent_at_most(now)).max().unwrap_or(0)
+    });
+    // While one stack is left, a client that loses the other goes there.
+    f64::from(out.min().unwrap_or(100)) / 100.0
 }
 
 /// Records that would have nothing undrained.

@@ -56,7 +56,7 @@ pub fn start(plan: &Plan, key: Option<&str>, at: &Situation) -> Result<Draft, Re
         idempotency_key: key.map(String::from),
         history: Vec::new(),
     };
-    let mut draft = advance(migration, at);
+    let mut draft = advance(migration, at)?;
     draft.action = "migration started";
     Ok(draft)
 }
@@ -114,6 +114,13 @@ fn share(base: &Base, model: &Model, plan: &Plan, pop: &str) -> f64 {
     of(&plan.from) + of(&plan.to)
 }
 
+/// Whether a PoP has both stacks, and weight to move between them.
+fn can_move(plan: &Plan, pop: &str, at: &Situation) -> bool {
+    let has =
+        |stack: &String| at.base.stacks(&plan.pool, pop).any(|answer| answer.stack.as_ref() == Some(stack));
+    has(&plan.from) && has(&plan.to) && share(at.base, at.model, plan, pop) > 0.0
+}
+
 /// Moves a migration, stops it, or takes it back.
 pub fn step(id: &str, step: MigrationStep, at: &Situation) -> Result<Draft, Refusal> {
     let Some(migration) = at.model.migrations.get(id) else {
@@ -148,7 +155,7 @@ pub fn step(id: &str, step: MigrationStep, at: &Situation) -> Result<Draft, Refu
             draft.id = id.into();
             Ok(draft)
         }
-        MigrationStep::Advance => Ok(advance(migration.clone(), at)),
+        MigrationStep::Advance => advance(migration.clone(), at),
     }
 }
 
@@ -162,7 +169,7 @@ pub fn held(migration: &Migration, why: &str, now: Time) -> Migration {
 }
 
 /// The next step: of the wave, or the first of the next wave.
-fn advance(mut migration: Migration, at: &Situation) -> Draft {
+fn advance(mut migration: Migration, at: &Situation) -> Result<Draft, Refusal> {
     let plan = migration.plan.clone();
     let (wave, step) = match migration.step {
         None => (0, 0),
@@ -178,6 +185,14 @@ fn advance(mut migration: Migration, at: &Situation) -> Draft {
             format!("{id} is done")
         }
         Some(pops) => {
+            // The files may have changed since the plan was made: the weight would go where nothing is, and the
+            // PoP get no client.
+            if let Some(pop) = pops.iter().find(|pop| !can_move(&plan, pop, at)) {
+                return Err(Refusal::Conflict(format!(
+                    "{pop} no longer has {} and {} with any weight; bring them back, or roll {id} back",
+                    plan.from, plan.to
+                )));
+            }
             let percent = plan.steps[step];
             (migration.wave, migration.step, migration.step_since) = (wave, Some(step), at.now);
             migration.state = MigrationState::Running;
@@ -197,7 +212,7 @@ fn advance(mut migration: Migration, at: &Situation) -> Draft {
     rows.push(put(at.model, Row::Migration(migration)));
     let mut draft = Draft::new("migration step", object, rows);
     draft.id = id;
-    draft
+    Ok(draft)
 }
 
 fn shift(plan: &Plan, pop: &str, percent: u8, owner: &str, at: &Situation) -> RowChange {

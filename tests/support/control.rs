@@ -17,6 +17,7 @@ use rhumb::config::{ApiConfig, Config};
 use rhumb::state::clock::{Clocks, Reading};
 use rhumb::state::keeper::{self, Beginning, Kept, State};
 use rhumb::state::model::Time;
+use rhumb::state::store::embedded::Embedded;
 use rhumb::state::store::{Contents, Store};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -24,32 +25,41 @@ use tower::ServiceExt;
 
 use super::Folder;
 use super::disk::Disk;
-use super::entries::{new_disk, open};
+use super::entries::new_disk;
 
 /// When the clock begins.
 const BEGIN: i64 = 1_800_000_000;
 
 /// A clock that is told.
 #[derive(Clone, Default)]
-pub struct Hands(Arc<AtomicU64>);
+pub struct Hands {
+    elapsed: Arc<AtomicU64>,
+    ahead: Arc<AtomicU64>,
+}
 
 impl Hands {
     /// Moves on.
     pub fn pass(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::SeqCst);
+        self.elapsed.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Jumps ahead: the wall clock moves, and no time passes.
+    pub fn jump(&self, seconds: u64) {
+        self.ahead.fetch_add(seconds, Ordering::SeqCst);
     }
 
     /// What it says.
     pub fn now(&self) -> Time {
-        Time::from_second(BEGIN + self.0.load(Ordering::SeqCst) as i64).unwrap()
+        let seconds = self.elapsed.load(Ordering::SeqCst) + self.ahead.load(Ordering::SeqCst);
+        Time::from_second(BEGIN + seconds as i64).unwrap()
     }
 
     /// The same, as the keeper reads it.
     pub fn clocks(&self) -> Clocks {
         let hands = self.clone();
-        Box::new(move || Reading {
-            wall: hands.now(),
-            elapsed: Duration::from_secs(hands.0.load(Ordering::SeqCst)),
+        Box::new(move || {
+            let elapsed = Duration::from_secs(hands.elapsed.load(Ordering::SeqCst));
+            Reading { wall: hands.now(), elapsed }
         })
     }
 }
@@ -71,7 +81,10 @@ pub fn config() -> ApiConfig {
 
 /// A keeper over a store in memory, of what is in the folder.
 pub fn keep(folder: &Folder, disk: &Disk, hands: &Hands) -> State {
-    let mut store = open(disk).unwrap();
+    let medium = disk.clone();
+    // The path is where the backup goes, and nothing else.
+    let path = folder.path().join("store");
+    let mut store = Embedded::open_with(&path, move |_| Ok(medium.clone())).unwrap();
     let contents: Contents = store.read().unwrap();
     let beginning = Beginning {
         store: Kept::Store(Box::new(store)),
@@ -128,7 +141,6 @@ impl Control {
         self.hands.pass(seconds);
         // What time alone asks for is done at most every 100 ms.
         std::thread::sleep(Duration::from_millis(120));
-        self.state.not_ready(None);
         for _ in 0..2 {
             self.runtime.block_on(self.state.export()).unwrap();
         }

@@ -3,9 +3,12 @@
 
 #![allow(dead_code, reason = "each test crate takes what it needs")]
 
+pub mod breakable;
 pub mod control;
 pub mod disk;
 pub mod entries;
+pub mod fake;
+pub mod http;
 pub mod process;
 pub mod query;
 pub mod response;

@@ -1,13 +1,15 @@
 //! The real binary as a child: its log, its sockets, its signals.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::Message;
+use hickory_proto::rr::RData;
+use ipnet::Ipv4Net;
 
 use super::query::Query;
 use super::{Folder, response};
@@ -44,7 +46,19 @@ impl Server {
 
     /// Starts to serve what is in the folder.
     pub fn start_as_it_is(folder: &Folder) -> Server {
-        let mut child = command(folder.path()).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
+        Server::start_by(command(folder.path()).arg("serve"))
+    }
+
+    /// Starts to serve what is in the folder, so that a write past [`Server::limit_files`] is an error, as on
+    /// a full disk, and not the end.
+    pub fn start_that_can_be_limited(folder: &Folder) -> Server {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" serve", env!("CARGO_BIN_EXE_rhumb")]);
+        Server::start_by(command.current_dir(folder.path()).env_remove("RUST_LOG"))
+    }
+
+    fn start_by(command: &mut Command) -> Server {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let (line, log) = channel();
         let errors = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {
@@ -78,10 +92,21 @@ impl Server {
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
     }
 
+    /// Lets files grow no further than this; `unlimited` for as far as they like.
+    pub fn limit_files(&self, octets: &str) {
+        let (limit, child) = (format!("--fsize={octets}:unlimited"), self.child.id().to_string());
+        assert!(Command::new("prlimit").args([&limit, "--pid", &child]).status().unwrap().success());
+    }
+
     /// Ends it at once, as `kill -9` does.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// The same, while others still use what it serves; it is gone when it is dropped.
+    pub fn kill_now(&self) {
+        self.signal(libc::SIGKILL);
     }
 
     /// Waits until it ends by itself.
@@ -144,6 +169,27 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The first address each of these networks gets for a name, over UDP.
+pub fn first_addresses(server: SocketAddr, name: &str, networks: &[Ipv4Net]) -> Vec<Ipv4Addr> {
+    let socket = UdpSocket::bind((server.ip(), 0)).unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let ask = |network: &Ipv4Net| {
+        let query = Query::parse(&format!("{name} A subnet={network}"));
+        let packet = query.packet(9);
+        socket.send(&packet).unwrap();
+        let mut reply = [0; 4096];
+        let len = socket.recv(&mut reply).unwrap();
+        let message = response::read(&query, &packet, &reply[..len]);
+        let addresses = message.answers.iter().filter_map(|record| match &record.data {
+            RData::A(address) => Some(address.0),
+            _ => None,
+        });
+        addresses.min().expect("a steered name is never without an answer")
+    };
+    networks.iter().map(ask).collect()
 }
 
 /// Writes into the configuration where to listen.

@@ -21,11 +21,12 @@ use crate::engine::steering::{Family, Scratch};
 use crate::engine::{AllStats, Snapshot};
 use crate::files::Problem;
 use crate::geo::World;
+use crate::health::pilot::Pilot;
 use crate::listeners::Counters;
 use crate::state::impact::{self, Client, Served};
 use crate::state::keeper::State;
 use crate::state::live::{Touched, refresh};
-use crate::state::model::{Model, Time};
+use crate::state::model::{Drain, Model, Time};
 use crate::state::traffic::{Traffic, Window};
 use crate::state::view::{StoreState, View};
 
@@ -60,8 +61,16 @@ impl Observed {
     }
 
     /// What the control plane shows.
-    pub fn hooks(&self, state: &State, events: &Sender<Event>, set_log_level: SetLevel) -> Hooks {
+    pub fn hooks(
+        &self,
+        state: &State,
+        pilot: &Pilot,
+        events: &Sender<Event>,
+        set_log_level: SetLevel,
+    ) -> Hooks {
         let requests = Requests::default();
+        let (monitors, heartbeats, alarms) =
+            (pilot.health().clone(), pilot.health().clone(), pilot.alarms().clone());
         let (shares, wanted, whom) = (self.clone(), self.clone(), self.clone());
         let events = events.clone();
         Hooks {
@@ -72,6 +81,9 @@ impl Observed {
             reload: Box::new(move || reload(&events)),
             set_log_level,
             served: Box::new(move |method, route, status| requests.count(method, route, status)),
+            monitors: Box::new(move || monitors.status()),
+            heartbeat: Box::new(move |monitor, answer| heartbeats.push(monitor, answer)),
+            health_alarms: Box::new(move || lock(&alarms).iter().cloned().collect()),
             clock: Box::new(Time::now),
         }
     }
@@ -115,26 +127,18 @@ impl Observed {
 
     /// Whom a change moves: of the clients of the last hour, else of the address space.
     fn impact(&self, view: &View, model: &Model) -> Option<serde_json::Value> {
-        let before = &view.snapshot;
-        // A drain that begins later is shown as it will be.
-        let begins = model.drains.values().map(|drain| drain.starts_at).filter(|at| *at > view.now).max();
-        let mut live = before.live.clone();
-        let at = begins.unwrap_or(view.now);
-        refresh(&mut live, &Touched::All, &before.steerings, &view.base, model, &view.values, at);
-        let after = Snapshot {
-            revision: model.revision,
-            zones: before.zones.clone(),
-            records: before.records.clone(),
-            steerings: before.steerings.clone(),
-            live,
-            identity: before.identity.clone(),
-        };
+        // A drain that begins later is shown as it will be, beside what is so then without it.
+        let is_new = |drain: &&Drain| view.model.drains.get(&drain.id) != Some(drain);
+        let begins = model.drains.values().filter(is_new).map(|drain| drain.starts_at);
+        let at = begins.fold(view.believed(Time::now()), Time::max);
+        let (before, after) = (as_it_would_be(view, &view.model, at), as_it_would_be(view, model, at));
         let hour = self.hour();
         let (clients, by) = match hour.is_empty() {
             true => (impact::address_space(&view.world, CLIENTS), "the address space: nobody has asked yet"),
-            false => (clients_of(&hour, before, &view.world), "the networks that asked in the last hour"),
+            false => (clients_of(&hour, &before, &view.world), "the networks that asked in the last hour"),
         };
-        let said = impact::compare(before, &after, &clients).with_capacities(&impact::capacities(&view.base));
+        let said =
+            impact::compare(&before, &after, &clients).with_capacities(&impact::capacities(&view.base));
         let words = said.words();
         let mut json = serde_json::to_value(said).ok()?;
         let fields = json.as_object_mut()?;
@@ -176,6 +180,21 @@ impl Observed {
 /// A panic while somebody had it leaves plain numbers behind.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What would be served of a model at a time.
+fn as_it_would_be(view: &View, model: &Model, at: Time) -> Snapshot {
+    let served = &view.snapshot;
+    let mut live = served.live.clone();
+    refresh(&mut live, &Touched::All, &served.steerings, &view.base, model, &view.values, at);
+    Snapshot {
+        revision: model.revision,
+        zones: served.zones.clone(),
+        records: served.records.clone(),
+        steerings: served.steerings.clone(),
+        live,
+        identity: served.identity.clone(),
+    }
 }
 
 /// Has the files loaded anew by the thread that does it, and waits for what comes of it.

@@ -106,7 +106,7 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
     let listeners = running.counters().clone();
     let observed = Observed::new(stats.clone(), slots.clone(), listeners.clone());
-    let hooks = observed.hooks(&state, &events, set_log_level);
+    let hooks = observed.hooks(&state, &pilot, &events, set_log_level);
     let api = Api { config: config.api.clone(), node: node_name(&config), state: state.clone(), hooks };
     let api = api::start(api).context("cannot serve the control plane")?;
     let mut server = Server {
@@ -137,8 +137,13 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
 
 /// What the node calls itself: what the configuration says, else the host's name.
 fn node_name(config: &Config) -> String {
-    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_string();
-    if config.identity.id.is_empty() { host() } else { config.identity.id.clone() }
+    if !config.identity.id.is_empty() {
+        return config.identity.id.clone();
+    }
+    // A service may see neither of them.
+    let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let read = files.iter().find_map(|file| std::fs::read_to_string(file).ok());
+    read.map_or_else(|| "rhumb".into(), |name| name.trim().to_string())
 }
 
 fn worker_maker(

@@ -7,8 +7,8 @@ use std::time::Instant;
 use tracing::{info, warn};
 
 use super::{
-    BACKUP_EVERY, COMPACT_EVERY, ENDED_KEPT_FOR, Keeper, Kept, LOG_KEPT, LOG_KEPT_FOR, TIMED_REFRESH_LEAST,
-    TTLS_COUNTED_EVERY, VALUES_WRITTEN_EVERY, kept_of, values_of,
+    BACKUP_EVERY, COMPACT_EVERY, ENDED_KEPT_FOR, Keeper, Kept, LOG_KEPT, LOG_KEPT_FOR, TICK,
+    TIMED_REFRESH_LEAST, TTLS_COUNTED_EVERY, VALUES_WRITTEN_EVERY, kept_of, values_of,
 };
 use crate::state::change::{Change, MigrationStep, Refusal};
 use crate::state::handle::Wish;
@@ -21,22 +21,47 @@ use crate::state::ttl::upcoming;
 impl Keeper {
     /// Does what time asks for.
     pub(super) fn keep_time(&mut self) {
-        let is_running = self.wanted.migrations.values().any(|m| m.is_open());
+        // What is over already has no next moment: it ended while the store failed, or the clock was wrong.
+        let is_over = self.wanted.drains.values().any(|drain| drain.is_over(self.now));
+        let is_running = is_over || self.wanted.migrations.values().any(|m| m.is_open());
         let has_rested = self.elapsed.saturating_sub(self.timed_refresh) >= TIMED_REFRESH_LEAST;
         let is_due = has_rested && self.due.is_some_and(|due| due <= self.now);
-        if !is_due && !is_running {
+        // What fell due while nobody was here, or could not be written when it did, is not due again.
+        let has_waited = self.elapsed.saturating_sub(self.looked) >= TICK;
+        if !is_due && !is_running && !has_waited {
             return;
         }
-        let wishes = self.timed_wishes();
-        if !wishes.is_empty() && self.failing.is_none() && matches!(self.store, Kept::Store(_)) {
-            for refused in self.change_all(&wishes).into_iter().filter_map(Result::err) {
-                warn!("our own automation was refused: {refused}");
-            }
+        self.looked = self.elapsed;
+        if self.failing.is_none() && matches!(self.store, Kept::Store(_)) {
+            let refused = self.change_ourselves(&self.timed_wishes());
+            self.change_ourselves(&refused);
         }
         if is_due {
             self.timed_refresh = self.elapsed;
             self.publish(&Touched::All);
         }
+    }
+
+    /// Does what our own automation wishes for. A migration that is refused its step waits for a person: those
+    /// are the wishes that come back.
+    fn change_ourselves(&mut self, wishes: &[Wish]) -> Vec<Wish> {
+        if wishes.is_empty() {
+            return Vec::new();
+        }
+        let answers = self.change_all(wishes);
+        let hold = |(wish, answer): (&Wish, Result<_, Refusal>)| {
+            let refused = answer.err()?;
+            warn!("our own automation was refused: {refused}");
+            match (&wish.change, refused) {
+                (Change::Migrate { step: MigrationStep::Hold, .. }, _) | (_, Refusal::Unavailable(_)) => None,
+                (Change::Migrate { id, .. }, refused) => {
+                    let change = Change::Migrate { id: id.clone(), step: MigrationStep::Hold };
+                    Some(Wish::of_ours("rhumb", change, refused.to_string()))
+                }
+                _ => None,
+            }
+        };
+        wishes.iter().zip(answers).filter_map(hold).collect()
     }
 
     /// Shortens TTLs while something is near. They are whole seconds, so once in each is enough.
@@ -103,12 +128,16 @@ impl Keeper {
     }
 
     pub(super) fn write_values(&mut self) {
-        if self.unwritten.is_empty() {
+        // A store that failed is tried again, even when there is nothing to write: nobody may wish for anything
+        // for hours.
+        if self.unwritten.is_empty() && self.failing.is_none() {
             return;
         }
         let (unwritten, now) = (std::mem::take(&mut self.unwritten), self.now);
         let written = self.store().and_then(|store| store.put_values(&unwritten, now));
-        if let Err(error) = written {
+        // A commit that was cut short may have happened all the same.
+        let caught_up = |written| if self.failing.is_some() { self.catch_up() } else { Ok(written) };
+        if let Err(error) = written.and_then(caught_up) {
             // What came in the meantime is newer.
             let newer = std::mem::replace(&mut self.unwritten, unwritten);
             self.unwritten.extend(newer);

@@ -136,9 +136,11 @@ struct Keeper {
     timings: Timings,
     begun: Instant,
     values_written: Instant,
-    /// The clocks' elapsed time, and what it was at the last refresh that time asked for.
+    /// The clocks' elapsed time, and what it was at the last refresh that time asked for, and when it was
+    /// looked at what is due.
     elapsed: Duration,
     timed_refresh: Duration,
+    looked: Duration,
     /// When TTLs were counted down last, as elapsed time.
     ttls_counted: Duration,
     backed_up: (Instant, u64),
@@ -203,6 +205,7 @@ impl Keeper {
             values_written: Instant::now(),
             elapsed: reading.elapsed,
             timed_refresh: Duration::ZERO,
+            looked: Duration::ZERO,
             ttls_counted: Duration::ZERO,
             backed_up: (Instant::now(), revision),
             compacted: Instant::now(),
@@ -231,6 +234,9 @@ impl Keeper {
             }
         }
         self.write_values();
+        if let Err(error) = self.write_pending() {
+            error!("what was served from memory is lost with this process: {error}");
+        }
         self.back_up();
     }
 
@@ -452,10 +458,13 @@ impl Keeper {
     fn find_due(&mut self) {
         let (model, now) = (&self.wanted, self.now);
         let drains = model.drains.values().filter_map(|drain| drain.next_change(now));
-        let migrations = model.migrations.values().filter_map(migration::due_at);
         let suspensions = model.suspensions.values().filter_map(|suspension| suspension.until);
-        self.due = drains.chain(migrations).chain(suspensions).chain(self.values.next_stale(now)).min();
-        self.near = self.due.into_iter().chain(self.values.next_verdict()).min();
+        // What is due already is looked at every second until it is done.
+        let others = model.migrations.values().filter_map(migration::due_at).chain(suspensions);
+        let others = others.filter(|due| *due > now);
+        self.due = drains.chain(others).chain(self.values.next_stale(now)).min();
+        let steps = model.migrations.values().filter_map(migration::due_at);
+        self.near = self.due.into_iter().chain(steps).chain(self.values.next_verdict()).min();
     }
 }
 

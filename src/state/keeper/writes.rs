@@ -41,7 +41,10 @@ impl Keeper {
     pub(super) fn change_all(&mut self, wishes: &[Wish]) -> Vec<Result<Done, Refusal>> {
         for _ in 0..TRIES {
             // What was served from memory alone comes first.
-            let written = self.write_pending();
+            if let Err(error) = self.write_pending() {
+                self.fail(&error);
+                return self.change_in_memory(wishes, &error);
+            }
             let mut working = self.model.clone();
             let mut entries: Vec<Entry> = Vec::new();
             let mut answers = Vec::new();
@@ -61,11 +64,7 @@ impl Keeper {
             if entries.is_empty() {
                 return answers;
             }
-            let committed = match written {
-                Ok(()) => self.commit(&entries),
-                Err(error) => Err(CommitError::Store(error)),
-            };
-            match committed {
+            match self.commit(&entries) {
                 Ok(()) => return answers,
                 Err(CommitError::Conflict(_)) => {
                     if let Err(error) = self.catch_up() {
@@ -93,7 +92,10 @@ impl Keeper {
         let answers = wishes.iter().map(|wish| {
             let wanted = self.wanted.clone();
             let (mut done, entry) = self.decide(wish, &wanted)?;
-            let Some(entry) = entry else { return Ok(done) };
+            let Some(entry) = entry else {
+                done.durable = !self.is_volatile(&format!("drain/{}", done.id));
+                return Ok(done);
+            };
             let is_drain = entry.rows.iter().all(|row| row.key.starts_with("drain/"));
             if !wish.volatile || !is_drain {
                 let advice = match is_drain {
@@ -204,7 +206,7 @@ impl Keeper {
             Watched::TooOld => {
                 let contents = self.store()?.read()?;
                 self.model = contents.model;
-                self.wanted = Arc::new(self.model.clone());
+                self.want();
                 self.publish(&Touched::All);
                 return Ok(());
             }
@@ -214,12 +216,10 @@ impl Keeper {
             touched.merge(self.touched_by(entry));
             self.model.apply(entry);
         }
-        let mut wanted = self.model.clone();
-        for row in self.pending.iter().flat_map(|entry| &entry.rows) {
-            wanted.set(&row.key, row.after.clone());
+        if !entries.is_empty() {
+            self.want();
+            self.publish(&touched);
         }
-        self.wanted = Arc::new(wanted);
-        self.publish(&touched);
         for entry in entries {
             let Entry { revision, actor, action, object, reason, forced, .. } = &entry;
             info!(revision, by = %actor.name, from = %actor.from, forced, "{action}: {object} ({reason})");
@@ -227,6 +227,20 @@ impl Keeper {
             let _ = self.entries.send(Arc::new(entry));
         }
         Ok(())
+    }
+
+    /// What is committed, and over it what is served from memory alone.
+    fn want(&mut self) {
+        let mut wanted = self.model.clone();
+        for row in self.pending.iter().flat_map(|entry| &entry.rows) {
+            wanted.set(&row.key, row.after.clone());
+        }
+        self.wanted = Arc::new(wanted);
+    }
+
+    /// Whether a row is served from memory alone.
+    fn is_volatile(&self, key: &str) -> bool {
+        self.pending.iter().flat_map(|entry| &entry.rows).any(|row| row.key == key)
     }
 
     /// Which steerings a change may touch.

@@ -284,6 +284,8 @@ pub struct HealthSpec {
     pub majority: f64,
     /// See [`PROBES_AT_ONCE`].
     pub probes_at_once: usize,
+    /// When this many pools of a PoP fail, the whole PoP is taken out; none leaves the others alone.
+    pub pools_of_a_pop: Option<usize>,
 }
 
 impl Default for HealthSpec {
@@ -292,6 +294,7 @@ impl Default for HealthSpec {
             references: Vec::new(),
             majority: MAJORITY.default,
             probes_at_once: PROBES_AT_ONCE.default as usize,
+            pools_of_a_pop: None,
         }
     }
 }

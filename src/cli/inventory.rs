@@ -1,0 +1,269 @@
+//! `rhumb pops`, `rhumb pools`, `rhumb records` and `rhumb share`: what there is, and what is true of it now.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::client::{Request, Said};
+use super::connect::ServerArgs;
+use super::outcome::{Outcome, ask, tell};
+use super::show::{Table, Tone, loud, moment, number, percent, plain, show, state};
+use crate::api::bodies::{AnswerBody, PoolBody, PopBody, RecordBody, ShareBody, ValueBody};
+use crate::state::model::Time;
+
+/// Which records.
+#[derive(clap::Args)]
+pub struct RecordsArgs {
+    /// One record, whole: its chain, its answers, and where each value comes from. Left out, a line of each.
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    to: ServerArgs,
+}
+
+/// What was answered lately.
+#[derive(clap::Args)]
+pub struct ShareArgs {
+    /// Only of this pool.
+    #[arg(long, value_name = "POOL")]
+    pool: Option<String>,
+    /// Look again every second.
+    #[arg(long, short)]
+    watch: bool,
+    #[command(flatten)]
+    to: ServerArgs,
+}
+
+/// Shows the sites.
+pub fn pops(config: &Path, to: &ServerArgs) -> anyhow::Result<Outcome> {
+    let servers = to.servers(config)?;
+    let answers = ask(&servers, |server| server.list::<PopBody>(&Request::get(&["pops"]), usize::MAX));
+    Ok(tell(&answers, to.json, |said| pops_words(&said.body)).print())
+}
+
+fn pops_words(pops: &[PopBody]) -> String {
+    if pops.is_empty() {
+        return "There are no PoPs: no file in filter-chains/ has a [pop.NAME].\n".into();
+    }
+    let mut table = Table::new(&[
+        "PoP",
+        "~city",
+        "pool",
+        "state",
+        ">drained",
+        "~weights",
+        ">capacity",
+        ">1 min",
+        ">10 min",
+    ]);
+    for pop in pops {
+        let city = pop.city.as_deref().unwrap_or("-");
+        if pop.pools.is_empty() {
+            let none = || plain("-");
+            table.row([
+                plain(&pop.pop),
+                plain(city),
+                plain("in no pool"),
+                none(),
+                none(),
+                none(),
+                none(),
+                none(),
+                none(),
+            ]);
+        }
+        for pool in &pop.pools {
+            let drained = if pool.drained_percent > 0.0 { percent(pool.drained_percent) } else { "-".into() };
+            table.row([
+                plain(&pop.pop),
+                plain(city),
+                plain(&pool.pool),
+                state(&pool.state),
+                plain(drained),
+                plain(weights(&pool.weights, false)),
+                plain(percent(pool.capacity_percent)),
+                plain(percent(pool.share_1m)),
+                plain(percent(pool.share_10m)),
+            ]);
+        }
+    }
+    format!("{table}Capacity is the part of the pool's; 1 min and 10 min are the parts of its answers.\n")
+}
+
+/// `haproxy 75, envoy 25`, the heaviest first; those that get nobody are left out where they say nothing.
+pub fn weights(weights: &BTreeMap<String, f64>, whole: bool) -> String {
+    let mut weights: Vec<_> = weights.iter().filter(|(_, weight)| whole || **weight > 0.0).collect();
+    weights.sort_by(|a, b| b.1.total_cmp(a.1));
+    let each: Vec<String> =
+        weights.iter().map(|(stack, weight)| format!("{stack} {}", number(**weight))).collect();
+    if each.is_empty() { "none".into() } else { each.join(", ") }
+}
+
+/// Shows the pools.
+pub fn pools(config: &Path, to: &ServerArgs) -> anyhow::Result<Outcome> {
+    let servers = to.servers(config)?;
+    let answers = ask(&servers, |server| server.list::<PoolBody>(&Request::get(&["pools"]), usize::MAX));
+    Ok(tell(&answers, to.json, |said| pools_words(&said.body)).print())
+}
+
+fn pools_words(pools: &[PoolBody]) -> String {
+    if pools.is_empty() {
+        return "There are no pools: no file in filter-chains/ has a [pool.NAME].\n".into();
+    }
+    let mut text = String::new();
+    for pool in pools {
+        let gap = if text.is_empty() { "" } else { "\n" };
+        let drained = match pool.drained_percent {
+            0.0 => "nothing is drained".into(),
+            drained => format!("{} of the capacity is drained", percent(drained)),
+        };
+        let head = loud(&pool.pool, Tone::Plain);
+        let most = percent(pool.max_drained_percent);
+        text += &format!("{gap}{head} ({}): {drained}, {most} may be\n", pool.file);
+        if let Some(why) = &pool.suspended {
+            text += &format!("  {} {why}\n", loud("its automation is suspended:", Tone::Warn));
+        }
+        text += &answers_table(&pool.answers);
+    }
+    text
+}
+
+fn answers_table(answers: &[AnswerBody]) -> String {
+    let mut table = Table::new(&["answer", "answering", "up", ">weight", ">drained", "~why"]);
+    for answer in answers {
+        let drained = match answer.drained_percent {
+            0 => plain("-"),
+            100 => ("100 %".into(), Tone::Bad),
+            part => (format!("{part} %"), Tone::Warn),
+        };
+        table.row([
+            plain(&answer.answer),
+            state(if answer.answering { "yes" } else { "no" }),
+            state(if answer.up { "up" } else { "down" }),
+            plain(number(answer.weight)),
+            drained,
+            plain(&answer.why),
+        ]);
+    }
+    table.to_string()
+}
+
+/// Shows the steered records, or one of them.
+pub fn records(config: &Path, args: &RecordsArgs) -> anyhow::Result<Outcome> {
+    let servers = args.to.servers(config)?;
+    Ok(match &args.name {
+        None => {
+            let request = Request::get(&["records"]);
+            let answers = ask(&servers, |server| server.list::<RecordBody>(&request, usize::MAX));
+            tell(&answers, args.to.json, |said| records_words(&said.body)).print()
+        }
+        Some(name) => {
+            let request = Request::get(&["records", name.trim_end_matches('.')]);
+            let answers = ask(&servers, |server| server.call::<RecordBody>(&request));
+            tell(&answers, args.to.json, record_words).print()
+        }
+    })
+}
+
+fn records_words(records: &[RecordBody]) -> String {
+    if records.is_empty() {
+        return "No record is steered: no file in filter-chains/ has a [[record]].\n".into();
+    }
+    let mut table = Table::new(&["record", "pool", ">TTL", "answered from", "~chain"]);
+    for record in records {
+        let pool = record.pool.as_deref().unwrap_or("-");
+        let ttl = format!("{} s", record.ttl);
+        table.row([
+            plain(&record.record),
+            plain(pool),
+            plain(ttl),
+            state(&record.rung),
+            plain(chain(record)),
+        ]);
+    }
+    table.to_string()
+}
+
+/// The names of a record's filters, in order.
+fn chain(record: &RecordBody) -> String {
+    let name = |filter: &serde_json::Value| match filter {
+        serde_json::Value::String(name) => name.clone(),
+        other => other["filter"].as_str().unwrap_or("?").into(),
+    };
+    record.filters.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn record_words(said: &Said<RecordBody>) -> String {
+    let record = &said.body;
+    let pool = record.pool.as_ref().map_or(String::new(), |pool| format!(", pool {pool}"));
+    let mut text =
+        format!("{}{pool}, TTL {} s ({})\n", loud(&record.record, Tone::Plain), record.ttl, record.file);
+    text += &format!("chain     {}\n", chain(record));
+    text += &format!("answered from answers that are: {}\n\n", record.rung.replace('_', " "));
+    if record.answers.is_empty() {
+        return text + "It has no answers.\n";
+    }
+    text += &answers_table(&record.answers);
+    // What the files say is in the files; what came from elsewhere is what one looks for.
+    let mut table = Table::new(&["answer", "value", "is", "says", "since"]);
+    let mut any = false;
+    for answer in &record.answers {
+        for value in answer.values.iter().filter(|value| value.source != "file") {
+            any = true;
+            table.row([
+                plain(&answer.answer),
+                plain(&value.key),
+                value_cell(value),
+                plain(&value.source),
+                plain(since(value, said.at)),
+            ]);
+        }
+    }
+    text + &if any { format!("\n{table}") } else { "\nEvery value is the files'.\n".into() }
+}
+
+fn value_cell(value: &ValueBody) -> (String, Tone) {
+    let text = match &value.value {
+        serde_json::Value::Null => "nothing yet".into(),
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Number(n) => n.as_f64().map_or_else(|| n.to_string(), number),
+        other => other.to_string(),
+    };
+    if value.stale { (format!("{text} (stale)"), Tone::Bad) } else { plain(text) }
+}
+
+fn since(value: &ValueBody, now: Time) -> String {
+    value.since.map_or("-".into(), |since| moment(since, now))
+}
+
+/// Shows what was answered lately.
+pub fn share(config: &Path, args: &ShareArgs) -> anyhow::Result<Outcome> {
+    let servers = args.to.servers(config)?;
+    let request = Request::get(&["share"]);
+    show(args.watch, || {
+        let answers = ask(&servers, |server| server.call::<Vec<ShareBody>>(&request));
+        Ok(tell(&answers, args.to.json, |said| share_words(&said.body, args.pool.as_deref())))
+    })
+}
+
+fn share_words(shares: &[ShareBody], pool: Option<&str>) -> String {
+    let is_shown = |share: &&ShareBody| pool.is_none() || share.pool.as_deref() == pool;
+    let shown: Vec<&ShareBody> = shares.iter().filter(is_shown).collect();
+    if shown.iter().all(|share| share.with_ecs_10m + share.without_ecs_10m == 0) {
+        return "Nothing steered was answered in the last 10 minutes.\n".into();
+    }
+    let mut table = Table::new(&["answer", ">1 min", ">no ECS", ">10 min", ">no ECS", ">share"]);
+    let count = |count: u64| plain(number(count as f64));
+    for share in shown {
+        table.row([
+            plain(&share.answer),
+            count(share.with_ecs_1m + share.without_ecs_1m),
+            count(share.without_ecs_1m),
+            count(share.with_ecs_10m + share.without_ecs_10m),
+            count(share.without_ecs_10m),
+            plain(percent(share.percent_10m)),
+        ]);
+    }
+    format!(
+        "{table}Answers of the last 1 and 10 minutes; no ECS is the part that was asked for without a subnet.\n"
+    )
+}

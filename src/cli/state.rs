@@ -1,0 +1,177 @@
+//! `rhumb state export`, `import`, `check` and `accept`: everything that is wanted beside the files, as JSON.
+//!
+//! ```text
+//! a server runs   -> over its API, while it serves
+//! none does       -> on the store's own file, which then nobody holds
+//! ```
+
+use std::fs::OpenOptions;
+use std::io::{IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+use super::client::{Failure, Request, Server};
+use super::connect::ServerArgs;
+use super::outcome::{Outcome, Wrong, ask, tell};
+use super::read_config;
+use super::show::count;
+use super::written::{done, is_confirmed, words};
+use crate::api::bodies::Changed;
+use crate::state::model::Time;
+use crate::state::store::Store;
+use crate::state::store::backup::copies;
+use crate::state::store::embedded::{Embedded, OpenError};
+use crate::state::store::export::{Export, check};
+
+/// What to do with the state, and where.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    to: ServerArgs,
+}
+
+/// What to do with the state.
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Write everything as JSON: drains, splits, migrations, tokens (their hashes), the newest values.
+    ///
+    /// Of the server, if one runs, and else of the store's file; it says which.
+    Export {
+        /// The file to write, readable for you alone; left out, it goes to standard output.
+        file: Option<PathBuf>,
+    },
+    /// Replace everything by an export. The log stays, and the revision never goes back.
+    Import {
+        /// The export.
+        file: PathBuf,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Say what is wrong with an export, without a server and without importing it.
+    Check {
+        /// The export.
+        file: PathBuf,
+    },
+    /// Take what is served for right, after the store was found damaged and its copy is served.
+    ///
+    /// The damaged file is put aside, and a new one begins with what is served now.
+    Accept,
+}
+
+/// Does it.
+pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
+    match &args.command {
+        Command::Export { file } => export(config, &args.to, file.as_deref()),
+        Command::Import { file, yes } => import(config, &args.to, file, *yes),
+        Command::Check { file } => {
+            let export = read(file)?;
+            let rows = count(export.rows.len(), "row");
+            println!("{}: {rows} at revision {}, nothing is wrong", file.display(), export.revision);
+            Ok(Outcome::Done)
+        }
+        Command::Accept => {
+            let servers = args.to.servers(config)?;
+            let request = Request::post(&["state", "accept"], &json!({}));
+            let answers = ask(&servers, |server| server.call::<Changed>(&request));
+            Ok(tell(&answers, args.to.json, done).print())
+        }
+    }
+}
+
+fn export(config: &Path, to: &ServerArgs, file: Option<&Path>) -> anyhow::Result<Outcome> {
+    let [server] = &to.servers(config)?[..] else {
+        bail!(Wrong("an export is of one server; name one alone with --server".into()));
+    };
+    let (text, from) = match server.call::<Value>(&Request::get(&["state"])) {
+        Ok(said) => {
+            (serde_json::to_string_pretty(&said.json)? + "\n", format!("the server at {}", server.name))
+        }
+        Err(Failure::Unreachable(_)) if to.is_local() => {
+            let path = read_config(config)?.state.file;
+            // Opening one would make one.
+            if !path.try_exists()? {
+                bail!(
+                    "no server runs, and there is no store at {}: there is nothing to export",
+                    path.display()
+                );
+            }
+            let mut store = Embedded::open(&path).map_err(|error| {
+                anyhow::anyhow!("{error}\nIts copies are exports already: {}", list(&copies(&path)))
+            })?;
+            let export = Export::new(&store.read()?, Time::now());
+            (export.write(), format!("the store's file {}, for no server runs", path.display()))
+        }
+        Err(failure) => bail!(failure),
+    };
+    match file {
+        None => std::io::stdout().write_all(text.as_bytes())?,
+        Some(file) => {
+            // It holds the hashes of tokens, as the store does.
+            let mut options = OpenOptions::new();
+            let opened = options.write(true).create(true).truncate(true).mode(0o600).open(file);
+            let written = opened.and_then(|mut opened| opened.write_all(text.as_bytes()));
+            written.with_context(|| format!("{}: cannot be written", file.display()))?;
+        }
+    }
+    eprintln!("Exported from {from}.");
+    Ok(Outcome::Done)
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn import(config: &Path, to: &ServerArgs, file: &Path, yes: bool) -> anyhow::Result<Outcome> {
+    let export = read(file)?;
+    let servers = to.servers(config)?;
+    if !yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        let rows = count(export.rows.len(), "row");
+        eprintln!("{}: {rows} at revision {}, made {:.0}", file.display(), export.revision, export.made_at);
+        eprintln!("They replace every drain, split, migration and token there is.");
+        if !is_confirmed("Do it?")? {
+            eprintln!("rhumb: nothing was changed");
+            return Ok(Outcome::Failed);
+        }
+    }
+    let request = Request::put(&["state"], &export);
+    let answers = ask(&servers, |server: &Server| server.call::<Changed>(&request));
+    let is_alone = to.is_local() && matches!(answers[0].said, Err(Failure::Unreachable(_)));
+    if is_alone {
+        let path = read_config(config)?.state.file;
+        import_into(&path, &export)?;
+        eprintln!("Imported into the store's file {}, for no server runs.", path.display());
+        return Ok(Outcome::Done);
+    }
+    Ok(tell(&answers, to.json, words).print())
+}
+
+/// Puts an export into a store's file; where a store was lost, a new one begins with it.
+fn import_into(path: &Path, export: &Export) -> anyhow::Result<()> {
+    let mut store = match Embedded::open(path) {
+        Err(OpenError::Missing { .. }) => Embedded::create(path)?,
+        Err(OpenError::Corrupt(why)) => {
+            eprintln!("{why}\nThe damaged file is put aside.");
+            Embedded::replace_damaged(path)?
+        }
+        opened => opened?,
+    };
+    Ok(store.replace(&export.contents())?)
+}
+
+/// Reads an export, or prints what is wrong with it.
+fn read(file: &Path) -> anyhow::Result<Export> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+    let export = Export::parse(&text).map_err(|why| anyhow::anyhow!("{}: {why}", file.display()))?;
+    let wrong = check(&export);
+    for why in &wrong {
+        eprintln!("{}: {why}", file.display());
+    }
+    if wrong.is_empty() { Ok(export) } else { bail!("{} cannot be imported", file.display()) }
+}

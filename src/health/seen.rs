@@ -1,0 +1,119 @@
+//! What is known when something is to be decided, and what it says of a pool's PoPs: which fail, which are
+//! out, which have more than they can hold, and how much of the pool is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::failover::OWNER;
+use crate::state::base::{Base, BaseAnswer};
+use crate::state::live::{Values, VerdictValue, weight};
+use crate::state::model::{Drain, Model, Scope, Time};
+use crate::state::policy::FailoverSpec;
+
+/// What is known.
+#[derive(Clone, Copy)]
+pub struct Seen<'s> {
+    /// What the files say.
+    pub base: &'s Base,
+    /// What is wanted.
+    pub model: &'s Model,
+    /// What feeds say, for the load of a PoP that comes back.
+    pub values: &'s Values,
+    /// What the monitors say, by answer.
+    pub said: &'s BTreeMap<String, VerdictValue>,
+    /// When this many pools of a PoP fail, the whole PoP does; none never says so.
+    pub pools_of_a_pop: Option<usize>,
+    /// When.
+    pub now: Time,
+}
+
+/// What health takes out, for how many of a hundred clients.
+pub type Out = (Scope, u8);
+
+impl<'s> Seen<'s> {
+    /// The stacks of a pool at a PoP that get clients.
+    fn weighted(&self, pool: &str, pop: &'s str) -> impl Iterator<Item = &'s BaseAnswer> {
+        let model = self.model;
+        self.base.stacks(pool, pop).filter(move |answer| weight(model, answer) > 0.0)
+    }
+
+    /// The pools that stand at a PoP.
+    pub fn pools_at(&self, pop: &'s str) -> Vec<&'s str> {
+        let stands = |name: &&'s String| self.base.stacks(name, pop).next().is_some();
+        self.base.pools.keys().filter(stands).map(String::as_str).collect()
+    }
+
+    /// Whether enough of a PoP's answers are down, and which.
+    pub fn failing(&self, pool: &str, pop: &'s str, spec: &FailoverSpec) -> (bool, String) {
+        let weighted: Vec<&BaseAnswer> = self.weighted(pool, pop).collect();
+        let down = weighted.iter().filter_map(|answer| {
+            let said = self.said.get(&answer.id).filter(|said| !said.up)?;
+            Some(format!("{}: {}", answer.id, said.why))
+        });
+        let down: Vec<String> = down.collect();
+        let share = down.len() as f64 / weighted.len().max(1) as f64;
+        (!down.is_empty() && share >= spec.detect, down.join("; "))
+    }
+
+    /// Drains of health that have not begun to end.
+    fn ours(&self) -> impl Iterator<Item = &'s Drain> {
+        let now = self.now;
+        let drains = self.model.drains.values();
+        drains.filter(move |drain| drain.owner == OWNER && drain.ending_since(now).is_none())
+    }
+
+    /// How many PoPs of a pool, beside one, health has taken out and not begun to bring back; `asked` counts
+    /// too.
+    pub fn others_out(&self, pool: &str, pop: &str, asked: &[Out]) -> usize {
+        let scopes = self.ours().map(|drain| &drain.scope).chain(asked.iter().map(|(scope, _)| scope));
+        let of_pool = scopes.filter(|scope| scope.pool.as_deref().is_none_or(|its| its == pool));
+        let out: BTreeSet<&str> = of_pool.filter_map(|scope| scope.pop.as_deref()).collect();
+        out.into_iter().filter(|out| *out != pop && self.base.stacks(pool, out).next().is_some()).count()
+    }
+
+    /// Share of a pool's capacity that verdicts and health's own drains take out, 0 to 1; `asked` counts too.
+    pub fn down_capacity(&self, pool: &str, applied: &BTreeMap<String, VerdictValue>, asked: &[Out]) -> f64 {
+        let pops = self.base.pops_of(pool);
+        let capacities = self.base.pools[pool].policy.capacities(pops.iter().copied());
+        let all: f64 = capacities.values().sum();
+        let out_of = |answer: &BaseAnswer| {
+            if applied.get(&answer.id).is_some_and(|said| !said.up) {
+                return 100;
+            }
+            let ours = self.model.drains.values().filter(|drain| drain.owner == OWNER);
+            let ours = ours.map(|drain| (&drain.scope, drain.percent_at(self.now)));
+            let out = ours.chain(asked.iter().map(|(scope, percent)| (scope, *percent)));
+            out.filter(|(scope, _)| scope.covers(answer)).map(|(_, percent)| percent).max().unwrap_or(0)
+        };
+        // While one stack is left, a client that loses the other goes there.
+        let out = pops.iter().map(|pop| {
+            let out = self.weighted(pool, pop).map(out_of).min().unwrap_or(0);
+            capacities[*pop] * f64::from(out) / 100.0
+        });
+        if all > 0.0 { out.sum::<f64>() / all } else { 0.0 }
+    }
+
+    /// What says that a PoP has more than it can hold: load at this mark.
+    pub fn overloaded(&self, pool: &str, pop: &'s str, mark: Mark) -> Option<String> {
+        self.weighted(pool, pop).find_map(|answer| {
+            let meta = self.values.live_meta(answer, self.now);
+            let mark = match mark {
+                Mark::High => meta.high_watermark?,
+                Mark::Low => meta.low_watermark.or(meta.high_watermark)?,
+            };
+            let loads =
+                [("loadavg", meta.loadavg), ("connections", meta.connections), ("requests", meta.requests)];
+            let (name, load) =
+                loads.into_iter().find_map(|(name, load)| Some((name, load.filter(|l| *l >= mark)?)))?;
+            Some(format!("{} has {name} {load}, and its mark is {mark}", answer.id))
+        })
+    }
+}
+
+/// Which watermark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Up to which nothing is shed; where there is none, the other.
+    Low,
+    /// From which everything is.
+    High,
+}

@@ -1,0 +1,182 @@
+//! Taking answers out, and bringing them back.
+
+use sha2::{Digest, Sha256};
+
+use super::checks::{after, check_percent, check_pool, check_reason, check_scope};
+use super::{Draft, DrainAsk, DrainEdit, Refusal, Situation, Which, put, remove};
+use crate::state::base::Base;
+use crate::state::model::{Drain, Return, Role, Row, Scope};
+
+/// The identity of a drain: the same owner and scope is the same drain.
+pub fn drain_id(owner: &str, scope: &Scope) -> String {
+    let text = serde_json::to_string(&(owner, scope)).expect("texts are JSON");
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes())[..8])
+}
+
+pub(super) fn drain(ask: &DrainAsk, at: &Situation) -> Result<Draft, Refusal> {
+    check_scope(&ask.scope, at)?;
+    check_percent(ask.percent)?;
+    check_reason(at.reason)?;
+    let starts_at = ask.starts_at.unwrap_or(at.now);
+    let id = drain_id(&at.actor.name, &ask.scope);
+    let old = at.model.drains.get(&id);
+    // A retry of a drain that has begun does not begin it anew.
+    let starts_at = match old.filter(|old| ask.starts_at.is_none() && old.starts_at <= at.now) {
+        Some(old) if old.ending_since(at.now).is_none() => old.starts_at,
+        _ => starts_at,
+    };
+    let ends = |start| ask.expires_in_s.map(|s| after(start, s, "expires_in")).transpose();
+    let expires_at = match ends(starts_at)? {
+        // Asked for anew long after it began: it does not end before it is said.
+        Some(end) if end <= at.now => ends(at.now)?,
+        end => end,
+    };
+    let drain = Drain {
+        id: id.clone(),
+        scope: ask.scope.clone(),
+        owner: at.actor.name.clone(),
+        percent: ask.percent,
+        reason: at.reason.into(),
+        created_at: old.map_or(at.now, |old| old.created_at),
+        starts_at,
+        expires_at,
+        return_steps: ask.return_steps.clone().or_else(|| default_return(&ask.scope, at.base)),
+        returning_since: None,
+        revision: old.map_or(0, |old| old.revision),
+    };
+    let words = still_drained(&ask.scope, Some(&id), at);
+    let mut draft = Draft::new(
+        "drain",
+        format!("{} by {} %", ask.scope, ask.percent),
+        vec![put(at.model, Row::Drain(drain))],
+    );
+    (draft.id, draft.words) = (id, words);
+    Ok(draft)
+}
+
+pub(super) fn edit(id: &str, edit: &DrainEdit, at: &Situation) -> Result<Draft, Refusal> {
+    let mut drain = own_drain(id, at)?;
+    if let Some(percent) = edit.percent {
+        check_percent(percent)?;
+        drain.percent = percent;
+    }
+    if let Some(reason) = &edit.reason {
+        check_reason(reason)?;
+        drain.reason.clone_from(reason);
+    }
+    if let Some(seconds) = edit.expires_in_s {
+        drain.expires_at = Some(after(at.now.max(drain.starts_at), seconds, "expires_in")?);
+    }
+    if let Some(steps) = &edit.return_steps {
+        drain.return_steps = Some(steps.clone());
+    }
+    let object = format!("{} by {} %", drain.scope, drain.percent);
+    let words = still_drained(&drain.scope, Some(id), at);
+    let mut draft = Draft::new("drain", object, vec![put(at.model, Row::Drain(drain))]);
+    (draft.id, draft.words) = (id.into(), words);
+    Ok(draft)
+}
+
+pub(super) fn undrain(which: &Which, now: bool, at: &Situation) -> Result<Draft, Refusal> {
+    let (ids, scope) = match which {
+        Which::Id(id) => {
+            let drain = own_drain(id, at)?;
+            (vec![id.clone()], drain.scope)
+        }
+        Which::Scope { scope, all_owners } => {
+            check_pool(scope.pool.as_deref(), at)?;
+            if *all_owners && !at.role.includes(Role::Operate) {
+                return Err(Refusal::Forbidden("lifting others' drains needs the role operate".into()));
+            }
+            let is_meant =
+                |drain: &&Drain| drain.scope == *scope && (*all_owners || drain.owner == at.actor.name);
+            let ids: Vec<String> =
+                at.model.drains.values().filter(is_meant).map(|drain| drain.id.clone()).collect();
+            if ids.is_empty() {
+                // A drain outlives what the files had in its scope, so this is asked only now.
+                check_scope(scope, at)?;
+                return Err(Refusal::NotFound(nothing_to_lift(scope, at)));
+            }
+            (ids, scope.clone())
+        }
+    };
+    let rows = ids.iter().map(|id| {
+        let drain = &at.model.drains[id];
+        let has_steps = drain.return_steps.is_some() && at.now >= drain.starts_at;
+        if now || !has_steps {
+            return remove(at.model, format!("drain/{id}"));
+        }
+        let returning_since = drain.ending_since(at.now).or(Some(at.now));
+        put(at.model, Row::Drain(Drain { returning_since, ..drain.clone() }))
+    });
+    let mut draft = Draft::new("undrain", scope.to_string(), rows.collect());
+    let mut without = at.model.clone();
+    for row in &draft.rows {
+        without.set(&row.key, row.after.clone());
+    }
+    draft.words = still_drained(&scope, None, &Situation { model: &without, ..*at });
+    if draft.words.is_empty() {
+        draft.words.push(format!("nothing drains {scope} any more"));
+    }
+    draft.id = ids.first().cloned().unwrap_or_default();
+    Ok(draft)
+}
+
+pub(super) fn end(id: &str, at: &Situation) -> Result<Draft, Refusal> {
+    match at.model.drains.get(id) {
+        Some(drain) if drain.is_over(at.now) => Ok(Draft::new(
+            "drain ended",
+            drain.scope.to_string(),
+            vec![remove(at.model, format!("drain/{id}"))],
+        )),
+        // Another node was first, or somebody asked for the drain anew.
+        _ => Ok(Draft::new("drain ended", "", Vec::new())),
+    }
+}
+
+/// A drain that the asker may change.
+fn own_drain(id: &str, at: &Situation) -> Result<Drain, Refusal> {
+    let drain = at.model.drains.get(id).cloned();
+    let drain = drain.ok_or_else(|| Refusal::NotFound(format!("there is no drain {id}")))?;
+    if drain.owner != at.actor.name && !at.role.includes(Role::Operate) {
+        let message =
+            format!("the drain is {}'s; lifting others' drains needs the role operate", drain.owner);
+        return Err(Refusal::Forbidden(message));
+    }
+    check_pool(drain.scope.pool.as_deref(), at)?;
+    Ok(drain)
+}
+
+/// What drains a scope in other ways, in words.
+fn still_drained(scope: &Scope, but: Option<&str>, at: &Situation) -> Vec<String> {
+    let answers: Vec<_> = at.base.answers().filter(|answer| scope.covers(answer)).collect();
+    let overlaps = |drain: &&Drain| answers.iter().any(|answer| drain.scope.covers(answer));
+    let others = at.model.drains.values().filter(|drain| Some(drain.id.as_str()) != but).filter(overlaps);
+    others
+        .map(|drain| {
+            let percent = drain.percent_at(at.now);
+            let how = match drain.ending_since(at.now) {
+                _ if at.now < drain.starts_at => format!("will be drained from {:.0}", drain.starts_at),
+                Some(_) => "is on its way back from a drain".into(),
+                None => "stays out: drained".into(),
+            };
+            format!("{} {how} by {}, {percent} % ({})", drain.scope, drain.owner, drain.reason)
+        })
+        .collect()
+}
+
+fn nothing_to_lift(scope: &Scope, at: &Situation) -> String {
+    let others: Vec<String> = still_drained(scope, None, at);
+    if others.is_empty() {
+        return format!("nothing drains {scope}");
+    }
+    format!("{} has no drain on {scope}; {}", at.actor.name, others.join("; "))
+}
+
+/// How clients come back where the drain does not say: the pool's way, and of several pools the slowest.
+fn default_return(scope: &Scope, base: &Base) -> Option<Return> {
+    let is_meant = |name: &&String| base.pools[*name].answers.iter().any(|answer| scope.covers(answer));
+    let pools = base.pools.keys().filter(is_meant);
+    let steps = pools.filter_map(|name| base.pools[name].policy.return_steps.clone());
+    steps.max_by_key(|steps| steps.pause_s * steps.steps.len() as u64)
+}

@@ -1,0 +1,30 @@
+//! Break-glass: steering as it was.
+
+use std::collections::BTreeSet;
+
+use super::{Draft, Refusal, Situation, check_reason, put};
+use crate::state::migration;
+use crate::state::model::{Entry, Row, RowChange};
+
+/// Drains and splits as they were: what was committed since is undone, the newest first.
+pub(super) fn roll_back(to: u64, since: &[Entry], at: &Situation) -> Result<Draft, Refusal> {
+    check_reason(at.reason)?;
+    let mut wanted = at.model.clone();
+    let mut keys = BTreeSet::new();
+    for change in since.iter().flat_map(|entry| entry.rows.iter().rev()) {
+        if change.key.starts_with("drain/") || change.key.starts_with("split/") {
+            wanted.set(&change.key, change.before.clone());
+            keys.insert(change.key.clone());
+        }
+    }
+    let mut rows: Vec<RowChange> = keys
+        .into_iter()
+        .map(|key| RowChange { before: at.model.get(&key), after: wanted.get(&key), key })
+        .collect();
+    // A migration that is open would go on from splits that are not its own.
+    let open = at.model.migrations.values().filter(|migration| migration.is_open());
+    rows.extend(open.map(|open| {
+        put(at.model, Row::Migration(migration::held(open, "steering was rolled back", at.now)))
+    }));
+    Ok(Draft::new("rolled back", format!("drains and splits to revision {to}"), rows))
+}
