@@ -21,8 +21,6 @@ fn the_ttl_shrinks_while_an_address_fails() {
     let first = TcpListener::bind("127.0.0.4:0").unwrap();
     let port = first.local_addr().unwrap().port();
     let _second = TcpListener::bind(("127.0.0.5", port)).unwrap();
-    let config = folder.read("rhumb.toml").replace("[listen]", "api.listen = []\n[listen]");
-    folder.write("rhumb.toml", config);
     folder.write(
         "filter-chains/two.toml",
         format!(

@@ -112,10 +112,12 @@ impl Node {
         let wall = Time::from_second(START).unwrap();
         let probed = is_probed.then(|| Probed::new(loaded.plan.clone(), wall));
         let up = |answer: &BaseAnswer| (answer.id.clone(), verdict(true, "", 0));
-        let said = match &probed {
+        let said: BTreeMap<_, _> = match &probed {
             Some(probed) => probed.said(),
             None => loaded.base.answers().map(up).collect(),
         };
+        let mut values = Values::default();
+        said.iter().for_each(|(answer, verdict)| values.put_verdict(answer, Some(verdict.clone())));
         let mut node = Node {
             loaded,
             probed,
@@ -124,7 +126,7 @@ impl Node {
             now: wall,
             answered: String::new(),
             model: Model::default(),
-            values: Values::default(),
+            values,
             failover: Failover::new(said.clone().into_iter().collect()),
             said,
             seconds: 0,
@@ -235,7 +237,11 @@ impl Node {
             }
         }
         for (answer, verdict) in verdicts {
+            // That one is in doubt, or no longer, is only of interest to TTLs.
+            let settled = |verdict: &VerdictValue| VerdictValue { may_change_at: None, ..verdict.clone() };
+            let before = self.values.verdicts().get(&answer).map(settled);
             match &verdict {
+                Some(verdict) if before.as_ref() == Some(&settled(verdict)) => {}
                 Some(verdict) if verdict.up => {
                     let without = |address| format!(" without {address}");
                     let without: String = verdict.failing.iter().map(without).collect();
