@@ -276,7 +276,7 @@ impl Lines {
             client: network(client),
             resolver: network(resolver),
             name: Name::from_wire(&entry.name).ok().map(|name| name.to_string()),
-            qtype: entry.qtype.map(|qtype| RecordType::from(qtype).to_string()),
+            qtype: entry.qtype.map(type_name),
             rcode: rcode(entry.rcode),
             scope: entry.subnet.map(|_| entry.scope),
             record: record.map(Name::to_string),
@@ -312,6 +312,14 @@ fn shown(counted: &Counted) -> (&str, [Option<&str>; 3]) {
             (id, [pool.as_deref(), pop.as_deref(), stack.as_deref()])
         }
         Counted::Record(_) | Counted::Rest => ("rest", [None; 3]),
+    }
+}
+
+/// A type without a name is written by its number (RFC 3597 section 5).
+fn type_name(qtype: u16) -> String {
+    match RecordType::from(qtype) {
+        RecordType::Unknown(number) => format!("TYPE{number}"),
+        known => known.to_string(),
     }
 }
 
