@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use rhumb::config::Config;
+use rhumb::engine::query_log::{RING_ENTRIES, Sampler};
 use rhumb::engine::{Peer, Reply, Stats, Transport, Worker};
 use rhumb::state::{Publisher, load};
 use rhumb::wire::{Name, record_type};
@@ -69,7 +70,10 @@ fn packet(name: &str, client: Option<Ipv4Addr>) -> Vec<u8> {
 fn answer(criterion: &mut Criterion) {
     let loaded = load(&prepare(), 1, &|_, _| {}).expect("the lab's files compile");
     let publisher = Publisher::new(loaded.snapshot);
-    let mut worker = Worker::new(publisher.current(), Arc::new(Stats::default()), 1);
+    let mut plain = Worker::new(publisher.current(), Arc::new(Stats::default()), 1);
+    // With a query log, as many queries sampled as by default; nobody takes them, so the ring is full.
+    let (sampler, _entries) = Sampler::new(1000, RING_ENTRIES, 1);
+    let mut logged = Worker::new(publisher.current(), Arc::new(Stats::default()), 1).with_log(sampler);
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5300);
     let peer = Peer { address, transport: Transport::Udp };
     let mut out = [0; 4096];
@@ -82,14 +86,16 @@ fn answer(criterion: &mut Criterion) {
     ];
     for (label, name, ecs, answers) in workloads {
         let packets: Vec<Vec<u8>> = (0..PACKETS).map(|_| packet(name, ecs.then(&mut clients))).collect();
-        let mut next = 0;
-        criterion.bench_function(label, |bencher| {
-            bencher.iter(|| {
-                next = (next + 1) % PACKETS;
-                let reply = worker.answer(black_box(&packets[next]), peer, &mut out);
-                assert!(matches!(reply, Reply::Send(_)) && out[7] == answers, "{label}");
+        for (log, worker) in [("", &mut plain), (", query log", &mut logged)] {
+            let mut next = 0;
+            criterion.bench_function(&format!("{label}{log}"), |bencher| {
+                bencher.iter(|| {
+                    next = (next + 1) % PACKETS;
+                    let reply = worker.answer(black_box(&packets[next]), peer, &mut out);
+                    assert!(matches!(reply, Reply::Send(_)) && out[7] == answers, "{label}");
+                });
             });
-        });
+        }
     }
 }
 

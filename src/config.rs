@@ -5,6 +5,7 @@
 
 mod api;
 mod notify;
+mod query_log;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::listeners::{
 
 pub use api::{ApiConfig, BODY_BYTES_MAX, MAX_CHANGES_PER_MINUTE, Socket, Tls};
 pub use notify::{Event, Hook, NOTIFY_TIMEOUT_S, Secret};
+pub use query_log::{LogTo, QUERY_LOG_ONE_IN, QueryLog};
 
 /// Octets of the largest UDP response. 1232 fits the smallest IPv6 MTU without fragments (DNS flag day
 /// 2020); 512 is what every client takes (RFC 1035 section 4.2.1); 4096 is past what any path carries whole.
@@ -56,6 +58,8 @@ pub struct Config {
     pub state: StateConfig,
     /// What is logged.
     pub log: Log,
+    /// Which queries are logged, and where.
+    pub query_log: QueryLog,
     /// What is counted.
     pub metrics: Metrics,
     /// The control plane.
@@ -166,6 +170,7 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
             accept_backup_after: root.duration("accept_backup_after").map(|after| after.value),
         },
         log: read_log(root.table("log")),
+        query_log: query_log::read(folder, root.table("query_log")),
         metrics: root.table("metrics").map(read_metrics).unwrap_or_default(),
         api: api::read(folder, root.table("api")),
         notify: notify::read(folder, root.tables("notify")),

@@ -23,7 +23,7 @@ const ARROWS: [(&str, &str); 12] = [
 ];
 
 /// Where a packet is answered: nothing here may stop the server.
-const QUERY_PATH: [&str; 24] = [
+const QUERY_PATH: [&str; 25] = [
     "wire/edns.rs",
     "wire/query.rs",
     "wire/writer.rs",
@@ -47,6 +47,7 @@ const QUERY_PATH: [&str; 24] = [
     "engine/steering.rs",
     "engine/counting.rs",
     "engine/queries.rs",
+    "engine/query_log.rs",
     "engine/sample.rs",
 ];
 

@@ -128,6 +128,7 @@ impl Server {
             stats: self.stats.clone(),
             slots: self.slots.clone(),
             listeners: Counters::default(),
+            written: Arc::default(),
             gauges: Gauges::default(),
             timings: Timings::default(),
             requests: Requests::default(),

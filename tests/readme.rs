@@ -150,10 +150,10 @@ fn tables_of_fields() {
     let of_config =
         |table: &str| known(Config::parse(file, &format!("{table}\nunknown_field = 1")).unwrap_err());
     let mut top = of_config("");
-    let tables = ["listen", "identity", "geo", "log", "metrics", "api", "notify"];
+    let tables = ["listen", "identity", "geo", "log", "query_log", "metrics", "api", "notify"];
     top.retain(|name| !tables.contains(&name.as_str()));
     check("Top of the file", top);
-    for table in ["[listen]", "[identity]", "[geo]", "[log]", "[metrics]", "[api]"] {
+    for table in ["[listen]", "[identity]", "[geo]", "[log]", "[query_log]", "[metrics]", "[api]"] {
         check(table, of_config(table));
     }
     check("[[notify]]", of_config("[[notify]]\nurl = 'http://x'\nsecret_file = '/dev/null'"));
@@ -200,7 +200,7 @@ fn defaults() {
     let file = Path::new("rhumb.toml");
     let nothing = Config::parse(file, "").unwrap();
     let mut text = written("Top of the file");
-    for table in ["[listen]", "[identity]", "[geo]", "[log]", "[metrics]", "[api]"] {
+    for table in ["[listen]", "[identity]", "[geo]", "[log]", "[query_log]", "[metrics]", "[api]"] {
         text += &format!("{table}\n{}", written(table));
     }
     assert!(text.lines().count() > 15, "{text}");
@@ -209,7 +209,9 @@ fn defaults() {
     let example = fs::read_to_string(root().join("rhumb.toml")).unwrap();
     let config = Config::parse(file, &example).unwrap();
     assert_eq!(Config { geo: Geo::default(), ..config }, nothing);
-    for table in ["Top of the file", "[listen]", "[identity]", "[geo]", "[log]", "[metrics]", "[api]"] {
+    for table in
+        ["Top of the file", "[listen]", "[identity]", "[geo]", "[log]", "[query_log]", "[metrics]", "[api]"]
+    {
         for name in tables[table].iter().flat_map(|row| names(&row[0])) {
             let is_it = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{name} = "));
             assert!(example.lines().any(is_it), "rhumb.toml does not name {name}");

@@ -25,6 +25,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::engine::queries::{QueryTotals, ScopeTotals};
+use crate::engine::query_log::Written;
 use crate::engine::shares::{Counted, Given, Slots};
 use crate::engine::stats::AllStats;
 use crate::engine::{Stats, Totals};
@@ -45,6 +46,8 @@ pub struct Sources {
     pub slots: Arc<Slots>,
     /// The listeners' counters.
     pub listeners: Counters,
+    /// What has become of the lines of the query log.
+    pub written: Arc<Written>,
     /// What the state says of itself.
     pub gauges: Gauges,
     /// How long the road of a change took.

@@ -13,6 +13,7 @@ mod counting;
 pub mod explain;
 pub mod peer;
 pub mod queries;
+pub mod query_log;
 pub mod sample;
 pub mod shares;
 pub mod snapshot;

@@ -1,6 +1,6 @@
 //! Who asks and how; what becomes of it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The socket side of a protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,19 @@ pub struct Peer {
     pub address: SocketAddr,
     /// How it came.
     pub transport: Transport,
+}
+
+impl Peer {
+    /// Whether an answer reaches one host, which asked: nobody listens at port 0, and nobody speaks from a
+    /// multicast address, so an answer would be an attack on a third party.
+    #[inline]
+    pub fn can_be(&self) -> bool {
+        let is_group = match self.address.ip() {
+            IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified(),
+            IpAddr::V6(v6) => v6.is_multicast() || v6.is_unspecified(),
+        };
+        self.address.port() != 0 && !is_group
+    }
 }
 
 /// What becomes of a query.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Zones;
 use super::steering::{Live, Record, Steering};
+use crate::wire::{Qname, Rcode, Writer, record_type};
 
 /// Everything a query is answered from.
 pub struct Snapshot {
@@ -30,4 +31,23 @@ pub struct Identity {
     pub version: Vec<u8>,
     /// The largest UDP response, in octets.
     pub udp_octets_max: u16,
+}
+
+impl Identity {
+    /// `version.bind`, `version.server` and `id.server` in class CH (RFC 4892), where configured.
+    pub fn answer(&self, qname: &Qname, qtype: u16, writer: &mut Writer) -> Rcode {
+        let text = match qname.lower() {
+            b"\x07version\x04bind\0" | b"\x07version\x06server\0" => &self.version,
+            b"\x02id\x06server\0" | b"\x08hostname\x04bind\0" => &self.id,
+            _ => return Rcode::Refused,
+        };
+        if text.is_empty() {
+            return Rcode::Refused;
+        }
+        writer.set_authoritative();
+        if matches!(qtype, record_type::TXT | record_type::ANY) && writer.text_of_chaos(text).is_err() {
+            writer.set_truncated();
+        }
+        Rcode::NoError
+    }
 }

@@ -168,5 +168,9 @@ counters! {
     rung_partly_drained,
     /// Answers from the rung of last resort: drained.
     rung_drained,
+    /// Queries sampled for the query log.
+    sampled,
+    /// Of these, those whose entries were dropped because they were not written fast enough.
+    sampled_dropped,
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Cache};
 use arrayvec::ArrayVec;
 
+use super::query_log::{Entry, Sampler, Trail};
 use super::stats::Stats;
 use super::steering::{Family, Scratch, steer};
 use super::zones::{Found, NodeRef};
-use super::{Identity, Peer, Reply, Snapshot, Transport};
+use super::{Peer, Reply, Snapshot, Transport};
 use crate::chain::{Ask, Silent};
 use crate::wire::edns::{EdnsError, subnet_at_end};
 use crate::wire::query::HEADER_OCTETS;
@@ -29,6 +30,7 @@ pub struct Worker {
     /// The target of a CNAME that is followed.
     target: Qname,
     scratch: Scratch,
+    sampler: Sampler,
 }
 
 /// What is known of one query while it is answered.
@@ -38,6 +40,8 @@ struct Context<'q> {
     peer: IpAddr,
     /// The narrowest scope anything on the way has named, in bits.
     scope: u8,
+    /// The steered record that was answered from last.
+    trail: Option<Trail>,
 }
 
 impl Worker {
@@ -51,7 +55,13 @@ impl Worker {
             qname: Qname::default(),
             target: Qname::default(),
             scratch: Scratch::default(),
+            sampler: Sampler::none(),
         }
+    }
+
+    /// The same, whose queries are sampled for a log.
+    pub fn with_log(self, sampler: Sampler) -> Worker {
+        Worker { sampler, ..self }
     }
 
     /// Brings nearer what the answers to these queries will read, before the first of them is answered. A
@@ -71,14 +81,12 @@ impl Worker {
     /// Nothing here allocates, waits, locks or fails.
     pub fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
         self.stats.received(peer.transport);
-        // Nobody listens at port 0, and nobody speaks from a multicast address: an answer would be an
-        // attack on a third party.
-        if peer.address.port() == 0 || is_group(peer.address.ip()) {
+        if !peer.can_be() {
             return self.dropped();
         }
         let parsed = match Query::parse(query, &mut self.qname) {
             Ok(parsed) => parsed,
-            Err(malformed) => return self.refuse_malformed(malformed, peer.transport, query, out),
+            Err(malformed) => return self.refuse_malformed(malformed, peer, query, out),
         };
         let snapshot = self.snapshot.load();
         let identity = &*snapshot.identity;
@@ -98,14 +106,20 @@ impl Worker {
                     EdnsError::BadVers => Rcode::BadVers,
                 };
                 self.stats.answered(peer.transport, parsed.qtype, rcode);
-                return Reply::Send(writer.finish(rcode, Some(&edns), 0, &[], identity.udp_octets_max));
+                let len = writer.finish(rcode, Some(&edns), 0, &[], identity.udp_octets_max);
+                if self.sampler.is_due() {
+                    let question = Some((&self.qname, parsed.qtype));
+                    self.sampler.add(&self.stats.tally, || Entry::new(peer, question, rcode, len));
+                }
+                return Reply::Send(len);
             }
         };
         // An identity that is hidden is not even named (RFC 5001 section 2.2 leaves it to us).
         let nsid = if edns.is_some_and(|edns| edns.nsid) { &identity.id[..] } else { &[] };
         let opt_octets = edns.map_or(0, |edns| Writer::opt_octets(edns, nsid));
         let mut writer = Writer::new(query, parsed.question_end, out, limit(edns), opt_octets, &self.qname);
-        let mut context = Context { qtype: parsed.qtype, edns, peer: peer.address.ip(), scope: 0 };
+        let mut context =
+            Context { qtype: parsed.qtype, edns, peer: peer.address.ip(), scope: 0, trail: None };
         let rcode = match (parsed.qclass, parsed.qtype) {
             // No zone transfers: the zones are in files, owned by git.
             (CLASS_IN, record_type::AXFR | record_type::IXFR) => Rcode::Refused,
@@ -118,7 +132,7 @@ impl Worker {
                 };
                 answering.answer(&self.qname, &mut self.target, &mut context, &mut writer)
             }
-            (CLASS_CH, _) => answer_identity(&self.qname, parsed.qtype, identity, &mut writer),
+            (CLASS_CH, _) => identity.answer(&self.qname, parsed.qtype, &mut writer),
             _ => Rcode::Refused,
         };
         self.stats.answered(peer.transport, parsed.qtype, rcode);
@@ -130,19 +144,25 @@ impl Worker {
         if let Some(edns) = edns {
             self.stats.extended(edns.subnet.as_ref(), context.scope, scope);
         }
-        if writer.is_truncated() {
+        let truncated = writer.is_truncated();
+        if truncated {
             self.stats.tally.truncated.add();
         }
-        Reply::Send(writer.finish(rcode, edns, scope, nsid, identity.udp_octets_max))
+        let len = writer.finish(rcode, edns, scope, nsid, identity.udp_octets_max);
+        if self.sampler.is_due() {
+            let (question, picks) = (Some((&self.qname, parsed.qtype)), self.scratch.picks.as_slice());
+            self.sampler.add(&self.stats.tally, || Entry {
+                subnet: edns.and_then(|edns| edns.subnet),
+                scope,
+                steered: context.trail.and_then(|trail| trail.entry(snapshot, picks)),
+                truncated,
+                ..Entry::new(peer, question, rcode, len)
+            });
+        }
+        Reply::Send(len)
     }
 
-    fn refuse_malformed(
-        &mut self,
-        malformed: Malformed,
-        transport: Transport,
-        query: &[u8],
-        out: &mut [u8],
-    ) -> Reply {
+    fn refuse_malformed(&mut self, malformed: Malformed, peer: Peer, query: &[u8], out: &mut [u8]) -> Reply {
         let (rcode, end) = match malformed {
             Malformed::Drop => return self.dropped(),
             Malformed::FormErr => (Rcode::FormErr, HEADER_OCTETS),
@@ -154,8 +174,12 @@ impl Worker {
         if end == HEADER_OCTETS {
             writer.clear_question();
         }
-        self.stats.refused_unread(transport, rcode);
-        Reply::Send(writer.finish(rcode, None, 0, &[], 0))
+        self.stats.refused_unread(peer.transport, rcode);
+        let len = writer.finish(rcode, None, 0, &[], 0);
+        if self.sampler.is_due() {
+            self.sampler.add(&self.stats.tally, || Entry::new(peer, None, rcode, len));
+        }
+        Reply::Send(len)
     }
 
     fn dropped(&self) -> Reply {
@@ -352,6 +376,9 @@ impl<'s> Answering<'s> {
             context.scope = context.scope.max(picks.scope());
         }
         self.stats.steered(picks, &steered);
+        // Until they have found room, nothing was given.
+        let trail = Trail { record: index as u32, given: 0, rung: steered.rung };
+        context.trail = Some(trail);
         // Another part of the random number than the filters hash; any will do.
         let turn = if record.rotate { random as u32 } else { 0 };
         let answers = picks.as_slice().iter().map(|&answer| usize::from(answer));
@@ -365,17 +392,20 @@ impl<'s> Answering<'s> {
                 let addresses = answers.map(|answer| &live.addresses.a[answer][..]);
                 writer.addresses(owner, record_type::A, live.ttl(record), turn, addresses)?;
                 self.stats.given(record, &steering.slots, picks.as_slice(), &ask, with_ecs);
+                context.trail = Some(Trail { given: picks.as_slice().len() as u8, ..trail });
             }
             Family::Aaaa => {
                 let addresses = answers.map(|answer| &live.addresses.aaaa[answer][..]);
                 writer.addresses(owner, record_type::AAAA, live.ttl(record), turn, addresses)?;
                 self.stats.given(record, &steering.slots, picks.as_slice(), &ask, with_ecs);
+                context.trail = Some(Trail { given: picks.as_slice().len() as u8, ..trail });
             }
             Family::Cname => {
                 let first = usize::from(picks.as_slice()[0]);
                 let Some(target) = &steering.answers[first].cname else { return Ok(None) };
                 writer.cname(owner, live.ttl(record), target.as_wire())?;
                 self.stats.given(record, &steering.slots, &picks.as_slice()[..1], &ask, with_ecs);
+                context.trail = Some(Trail { given: 1, ..trail });
                 // What is behind the alias may be steered by another rule; it is asked for by itself
                 // unless everybody gets the same.
                 let subnet = context.edns.and_then(|edns| edns.subnet);
@@ -417,30 +447,5 @@ fn refer<'z>(cut: NodeRef<'z>, writer: &mut Writer<'z>) {
         if writer.rrset(Section::Additional, Some(owner), addresses).is_err() && required {
             writer.set_truncated();
         }
-    }
-}
-
-/// `version.bind`, `version.server` and `id.server` in class CH (RFC 4892), where configured.
-fn answer_identity(qname: &Qname, qtype: u16, identity: &Identity, writer: &mut Writer) -> Rcode {
-    let text = match qname.lower() {
-        b"\x07version\x04bind\0" | b"\x07version\x06server\0" => &identity.version,
-        b"\x02id\x06server\0" | b"\x08hostname\x04bind\0" => &identity.id,
-        _ => return Rcode::Refused,
-    };
-    if text.is_empty() {
-        return Rcode::Refused;
-    }
-    writer.set_authoritative();
-    if matches!(qtype, record_type::TXT | record_type::ANY) && writer.text_of_chaos(text).is_err() {
-        writer.set_truncated();
-    }
-    Rcode::NoError
-}
-
-/// Multicast or broadcast: not the address of one host.
-fn is_group(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified(),
-        IpAddr::V6(v6) => v6.is_multicast() || v6.is_unspecified(),
     }
 }

@@ -98,6 +98,18 @@ pub const TABLE: &[Metric] = &[
         number!(totals.spread),
     ),
     metric("rhumb_last_resort_answers", Counter, "Answers of last resort, by rung.", rungs),
+    metric(
+        "rhumb_query_log_lines",
+        Counter,
+        "Queries sampled for the query log, by what became of their lines.",
+        query_log_lines,
+    ),
+    metric(
+        "rhumb_query_log_errors",
+        Counter,
+        "Times the query log could not be opened or written.",
+        |reading, mut out| out.number(&[], reading.sources.written.get()[2]),
+    ),
     metric("rhumb_udp_received", Counter, "Datagrams taken from the kernel.", number!(udp.received)),
     metric("rhumb_udp_sent", Counter, "Answers the kernel took.", number!(udp.sent)),
     metric("rhumb_udp_send_errors", Counter, "Answers the kernel refused.", number!(udp.send_errors)),
@@ -265,6 +277,13 @@ fn rungs(reading: &Reading, mut out: Out) -> fmt::Result {
     out.number(&[("rung", "down")], totals.rung_down)?;
     out.number(&[("rung", "partly_drained")], totals.rung_partly_drained)?;
     out.number(&[("rung", "drained")], totals.rung_drained)
+}
+
+fn query_log_lines(reading: &Reading, mut out: Out) -> fmt::Result {
+    let [written, lost, _] = reading.sources.written.get();
+    out.number(&[("result", "written")], written)?;
+    out.number(&[("result", "dropped")], reading.totals.sampled_dropped)?;
+    out.number(&[("result", "lost")], lost)
 }
 
 fn published(reading: &Reading, mut out: Out) -> fmt::Result {

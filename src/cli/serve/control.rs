@@ -15,6 +15,7 @@ use super::{Event, load};
 use crate::api::Hooks;
 use crate::api::bodies::ShareBody;
 use crate::api::metrics::{Gauges, Requests, Sources, render};
+use crate::engine::query_log::Written;
 use crate::engine::sample::{Sampled, Samples};
 use crate::engine::shares::Slots;
 use crate::engine::steering::{Family, Scratch};
@@ -44,14 +45,15 @@ pub struct Observed {
     listeners: Counters,
     traffic: Arc<Mutex<Traffic>>,
     samples: Arc<Mutex<Samples>>,
+    written: Arc<Written>,
 }
 
 impl Observed {
-    /// Of these workers and listeners.
-    pub fn new(stats: AllStats, slots: Arc<Slots>, listeners: Counters) -> Observed {
+    /// Of these workers, listeners, and lines of the query log.
+    pub fn new(stats: AllStats, slots: Arc<Slots>, listeners: Counters, written: Arc<Written>) -> Observed {
         let traffic = Arc::new(Mutex::new(Traffic::new(slots.clone())));
         let samples = Arc::new(Mutex::new(Samples::new(fastrand::u64(..))));
-        Observed { stats, slots, listeners, traffic, samples }
+        Observed { stats, slots, listeners, traffic, samples, written }
     }
 
     /// Looks at the counters.
@@ -100,6 +102,7 @@ impl Observed {
                 stats: observed.stats.clone(),
                 slots: observed.slots.clone(),
                 listeners: observed.listeners.clone(),
+                written: observed.written.clone(),
                 gauges: gauges(&view),
                 timings: view.timings.clone(),
                 requests: requests.clone(),

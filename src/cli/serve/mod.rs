@@ -7,6 +7,7 @@
 mod control;
 mod load;
 mod log;
+mod query_log;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
 use self::control::Observed;
+use self::query_log::QueryLog;
 use super::progress::Progress;
 use super::{print_problems, read_config};
 use crate::api::{self, Api};
@@ -103,10 +105,11 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     }
     watch(&mut watcher, &config, &files);
     let stats = AllStats::default();
-    let running = bound.start(worker_maker(&current, &stats)).context("cannot start to serve")?;
+    let query_log = QueryLog::start(&config.query_log, slots.clone()).context("cannot start a thread")?;
+    let running = bound.start(worker_maker(&current, &stats, &query_log)).context("cannot start to serve")?;
     info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
     let listeners = running.counters().clone();
-    let observed = Observed::new(stats.clone(), slots.clone(), listeners.clone());
+    let observed = Observed::new(stats.clone(), slots.clone(), listeners.clone(), query_log.written());
     let hooks = observed.hooks(&state, &pilot, &events, set_log_level);
     let api = Api { config: config.api.clone(), node: node_name(&config), state: state.clone(), hooks };
     let api = api::start(api).context("cannot serve the control plane")?;
@@ -120,12 +123,14 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
         stats,
         listeners,
         observed,
+        query_log,
         api,
         pilot,
         notices,
     };
     server.wait(&wake);
     running.stop();
+    server.query_log.stop();
     server.log_counters("stopped");
     server.api.stop();
     server.pilot.stop();
@@ -150,11 +155,13 @@ fn node_name(config: &Config) -> String {
 fn worker_maker(
     current: &Arc<ArcSwap<Snapshot>>,
     stats: &AllStats,
+    query_log: &QueryLog,
 ) -> impl Fn(usize, Transport) -> Worker + Clone + Send + 'static {
-    let (current, stats) = (current.clone(), stats.clone());
+    let (current, stats, query_log) = (current.clone(), stats.clone(), query_log.clone());
     move |_, _| {
         // Each worker starts its random numbers from another place.
-        Worker::new(current.clone(), stats.new_worker(), fastrand::u64(..))
+        let worker = Worker::new(current.clone(), stats.new_worker(), fastrand::u64(..));
+        worker.with_log(query_log.sampler())
     }
 }
 
@@ -172,6 +179,7 @@ struct Server {
     stats: AllStats,
     listeners: Counters,
     observed: Observed,
+    query_log: QueryLog,
     api: api::Running,
     pilot: Pilot,
     notices: Arc<Notices>,
@@ -221,6 +229,8 @@ impl Server {
 
     /// Compiles the files aside and swaps; what does not compile changes nothing.
     fn reload(&mut self) -> Result<(), Vec<Problem>> {
+        // Whoever rotates logs renames first, and then asks for this.
+        self.query_log.reopen();
         // A file that trips over a mistake of ours must not end what is being served.
         let guarded = |read: &mut dyn FnMut() -> Result<Loaded, Vec<Problem>>| {
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
@@ -238,6 +248,7 @@ impl Server {
                 for (part, changed) in [
                     ("listen", config.listen != self.config.listen),
                     ("log", config.log != self.config.log),
+                    ("query_log", config.query_log != self.config.query_log),
                     ("api", config.api != self.config.api),
                 ] {
                     if changed {
