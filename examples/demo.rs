@@ -185,7 +185,7 @@ impl Story {
             })
         };
         let logged = |words, since| world.node.logged(words, since).map(|(at, _)| at);
-        let drained = logged("health: drain dublin", killed);
+        let drained = logged("drain: dublin", killed);
         let last = named(PRIMARY).filter(at_dead).map(|given| given.at).max();
         let detected = drained.map_or(revived, |drained| drained - DETECT_FOR);
         let backup: Vec<&Given> = named(BACKUP)
@@ -212,7 +212,7 @@ impl Story {
         println!("  most connections since it is back           {}", most(1));
         println!(
             "  its return began                            {} after its recovery",
-            seconds(logged("health: undrain dublin", revived), revived)
+            seconds(logged("undrain: dublin", revived), revived)
         );
         println!(
             "  connections                                 {} opened, {} lost, {} tries failed",

@@ -104,7 +104,7 @@ fn a_pop_is_killed_and_comes_back() {
         until(&world, &mut most, bound + SLACK, "the dead PoP is detected", gone).await;
         let detected = killed.elapsed();
         assert!(detected < bound + SLACK, "detected after {detected:?}");
-        let drain = async || world.node.logged("health: drain dublin in pool wss by 100 %", killed);
+        let drain = async || world.node.logged("drain: dublin in pool wss by 100 %", killed);
         until(&world, &mut most, DETECT_FOR + SLACK, "it is drained", drain).await;
         let drained = Instant::now();
 
@@ -129,7 +129,7 @@ fn a_pop_is_killed_and_comes_back() {
         let revived = Instant::now();
         most.fill(0);
         let well = (INTERVAL * 2 + TIMEOUT) + RETURN_AFTER;
-        let begins = async || world.node.logged("health: undrain dublin in pool wss", revived);
+        let begins = async || world.node.logged("undrain: dublin in pool wss", revived);
         until(&world, &mut most, well + SLACK, "it begins to come back", begins).await;
         let began = revived.elapsed();
         assert!(began >= RETURN_AFTER, "not before it was well for long enough: {began:?}");
@@ -203,7 +203,7 @@ fn a_restart_forgets_nothing() {
         let killed = Instant::now();
         world.pop("tokyo").behave(Behaviour::Dead);
         let bound = INTERVAL * FALL + TIMEOUT + Duration::from_secs(1) + DETECT_FOR + SLACK;
-        let drained = async || world.node.logged("health: drain tokyo in pool wss by 100 %", killed);
+        let drained = async || world.node.logged("drain: tokyo in pool wss by 100 %", killed);
         until(&world, &mut most, bound, "it is drained", drained).await;
         // Verdicts are on disk within a second.
         sleep(Duration::from_millis(1_500)).await;

@@ -167,7 +167,14 @@ impl Node {
 pub fn configure(folder: &Folder) {
     super::process::listen(folder, &["127.0.0.1:0"]);
     let config = folder.read("rhumb.toml");
-    if !config.contains("[api]") {
-        folder.write("rhumb.toml", format!("{config}\n[api]\nlisten = [\"127.0.0.1:0\"]\n"));
+    let anywhere = "[api]\nlisten = [\"127.0.0.1:0\"]\n";
+    let section = config.split("[api]\n").nth(1).unwrap_or_default();
+    if section.lines().take_while(|line| !line.starts_with('[')).any(|line| line.starts_with("listen = ")) {
+        return;
     }
+    let config = match config.contains("[api]\n") {
+        true => config.replace("[api]\n", anywhere),
+        false => format!("{config}\n{anywhere}"),
+    };
+    folder.write("rhumb.toml", config);
 }
