@@ -267,6 +267,9 @@ fn a_full_disk_is_no_end() {
 #[test]
 fn a_store_is_not_made_over_another() {
     let disk = new_disk();
-    assert!(matches!(Embedded::create_with(Path::new("disk"), disk), Err(OpenError::Unavailable(_))));
+    assert!(matches!(
+        Embedded::create_with(Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/disk")), disk),
+        Err(OpenError::Unavailable(_))
+    ));
     assert_eq!(open(&new_disk()).unwrap().read().unwrap().model, Model::default());
 }

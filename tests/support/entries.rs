@@ -63,12 +63,12 @@ pub fn entries(watched: Watched) -> Vec<Entry> {
 /// Makes an empty store on a disk.
 pub fn new_disk() -> Disk {
     let disk = Disk::new(vec![]);
-    Embedded::create_with(Path::new("disk"), disk.clone()).unwrap();
+    Embedded::create_with(Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/disk")), disk.clone()).unwrap();
     disk
 }
 
 /// Opens the store on a disk.
 pub fn open(disk: &Disk) -> Result<Embedded, OpenError> {
     let disk = disk.clone();
-    Embedded::open_with(Path::new("disk"), move |_| Ok(disk.clone()))
+    Embedded::open_with(Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/disk")), move |_| Ok(disk.clone()))
 }
