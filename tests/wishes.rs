@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -31,49 +31,7 @@ const START: i64 = 1_800_000_000;
 
 #[test]
 fn transcripts() {
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(project().join("tests/wishes")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(files.len() >= 5, "the transcripts are found");
-    let wrong: Vec<String> = std::thread::scope(|scope| {
-        let runs: Vec<_> = files.iter().map(|file| scope.spawn(move || run_file(file))).collect();
-        runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
-    });
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-}
-
-/// Runs every case of a file; what differs, in words.
-fn run_file(file: &Path) -> Vec<String> {
-    let text = fs::read_to_string(file).unwrap();
-    let (mut wrong, mut written) = (Vec::new(), String::new());
-    let mut node: Option<Node> = None;
-    let mut lines = text.lines().peekable();
-    let mut case = String::new();
-    while let Some(line) = lines.next() {
-        writeln!(written, "{line}").unwrap();
-        if let Some(title) = line.strip_prefix("== ") {
-            case = title.into();
-            node = Some(Node::new(file));
-            continue;
-        }
-        let Some(command) = line.strip_prefix("> ") else { continue };
-        let node = node.as_mut().expect("a case begins with `== `");
-        let got = node.perform(command);
-        let mut expected = String::new();
-        while let Some(next) = lines.next_if(|next| !next.is_empty() && !next.starts_with(['>', '=', '#'])) {
-            writeln!(expected, "{next}").unwrap();
-        }
-        written += &got;
-        if got != expected {
-            let name = file.file_name().unwrap().display();
-            wrong.push(format!("{name}: {case}\n> {command}\n--- expected\n{expected}--- got\n{got}"));
-        }
-    }
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(file, written).unwrap();
-        return Vec::new();
-    }
-    wrong
+    support::transcript::run("tests/wishes", 5, |file, _| Node::new(file), Node::perform);
 }
 
 /// A node without sockets: files, store, keeper.

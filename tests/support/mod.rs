@@ -13,6 +13,7 @@ pub mod process;
 pub mod query;
 pub mod response;
 pub mod scenario;
+pub mod transcript;
 
 use std::fs;
 use std::path::{Path, PathBuf};
