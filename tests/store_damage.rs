@@ -10,7 +10,7 @@ use rhumb::state::store::embedded::OpenError;
 use rhumb::state::store::{Contents, Store, StoreError};
 
 use support::disk::{Disk, Health};
-use support::entries::{drains, entries, new_disk, open};
+use support::entries::{DISK, drains, entries, new_disk, open};
 
 /// What of a file is redb's own header.
 const HEADER_BYTES: usize = 320;
@@ -21,12 +21,12 @@ fn the_words_say_what_to_do() {
     let mut store = open(&disk).unwrap();
     disk.set_health(Health::Full);
     let error = store.commit(0, &[drains("dublin", 1)]).unwrap_err().to_string();
-    assert!(error.starts_with("disk: ") && error.contains("make room"), "{error}");
+    assert!(error.starts_with(&format!("{DISK}: ")) && error.contains("make room"), "{error}");
     let check = |bytes: &[u8], words: &str| {
         let error = open(&Disk::new(bytes.to_vec())).err().expect(words);
         assert!(matches!(&error, OpenError::Corrupt(_)), "{error}");
         let error = error.to_string();
-        assert!(error.starts_with("disk: ") && error.contains(words), "{error}");
+        assert!(error.starts_with(&format!("{DISK}: ")) && error.contains(words), "{error}");
         assert!(error.contains("rhumb state import"), "{error}");
     };
     check(b"", "it is empty");
@@ -65,7 +65,7 @@ fn what_another_wrote_is_named() {
     };
     check(
         &put("meta", "format", "2"),
-        "format: disk: this file has format 2, and this rhumb knows format 1 alone",
+        &format!("format: {DISK}: this file has format 2, and this rhumb knows format 1 alone"),
     );
     check(&put("meta", "revision", "many"), "table meta, key `revision`: `many` is no number");
     check(&put("meta", "newest", "now"), "table meta, key `newest`: ");
@@ -81,7 +81,7 @@ fn what_another_wrote_is_named() {
         assert!(transaction.delete_table(text("meta")).unwrap());
         transaction.commit().unwrap();
     };
-    check(&drop_meta, "corrupt: disk: Table 'meta' does not exist");
+    check(&drop_meta, &format!("corrupt: {DISK}: Table 'meta' does not exist"));
     let bad_entry = |database: &Database| {
         let transaction = database.begin_write().unwrap();
         transaction.open_table(TableDefinition::<u64, &str>::new("log")).unwrap().insert(7, "[]").unwrap();

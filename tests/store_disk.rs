@@ -11,7 +11,7 @@ use rhumb::state::store::embedded::{Embedded, OpenError};
 use rhumb::state::store::{CommitError, Contents, Store, StoreError};
 
 use support::disk::{Disk, Health};
-use support::entries::{drain, drains, entry, new_disk, open, time};
+use support::entries::{DISK, drain, drains, entry, new_disk, open, time};
 
 /// What a caller knows: what was acknowledged, and what may have happened too because nobody said that it did
 /// not.
@@ -267,9 +267,6 @@ fn a_full_disk_is_no_end() {
 #[test]
 fn a_store_is_not_made_over_another() {
     let disk = new_disk();
-    assert!(matches!(
-        Embedded::create_with(Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/disk")), disk),
-        Err(OpenError::Unavailable(_))
-    ));
+    assert!(matches!(Embedded::create_with(Path::new(DISK), disk), Err(OpenError::Unavailable(_))));
     assert_eq!(open(&new_disk()).unwrap().read().unwrap().model, Model::default());
 }

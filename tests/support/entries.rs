@@ -60,15 +60,18 @@ pub fn entries(watched: Watched) -> Vec<Entry> {
     }
 }
 
+/// Where a store on a disk in memory says it is; what it puts beside itself goes there for real.
+pub const DISK: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/disk");
+
 /// Makes an empty store on a disk.
 pub fn new_disk() -> Disk {
     let disk = Disk::new(vec![]);
-    Embedded::create_with(Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/disk")), disk.clone()).unwrap();
+    Embedded::create_with(Path::new(DISK), disk.clone()).unwrap();
     disk
 }
 
 /// Opens the store on a disk.
 pub fn open(disk: &Disk) -> Result<Embedded, OpenError> {
     let disk = disk.clone();
-    Embedded::open_with(Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/disk")), move |_| Ok(disk.clone()))
+    Embedded::open_with(Path::new(DISK), move |_| Ok(disk.clone()))
 }
