@@ -7,11 +7,12 @@ use rhumb::listeners::{self, Answer, Listen, ListenerConfig, UdpConfig};
 struct Flip;
 
 impl Answer for Flip {
-    fn answer(&mut self, query: &[u8], _peer: Peer, out: &mut [u8]) -> Reply {
-        let Some(out) = out.get_mut(..query.len()).filter(|out| out.len() > 2) else { return Reply::Drop };
-        out.copy_from_slice(query);
-        out[2] |= 0x80;
-        Reply::Send(out.len())
+    fn answer(&mut self, message: &mut [u8], query: usize, _peer: Peer) -> Reply {
+        if query <= 2 {
+            return Reply::Drop;
+        }
+        message[2] |= 0x80;
+        Reply::Send(query)
     }
 }
 

@@ -23,9 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The same random numbers for every query, on whatever thread it is answered.
 struct Fixed(Arc<ArcSwap<Snapshot>>);
 
+impl Fixed {
+    fn worker(&self) -> Worker {
+        Worker::new(self.0.clone(), Arc::new(Stats::default()), 7)
+    }
+}
+
 impl Answer for Fixed {
-    fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
-        Worker::new(self.0.clone(), Arc::new(Stats::default()), 7).answer(query, peer, out)
+    fn answer(&mut self, message: &mut [u8], query: usize, peer: Peer) -> Reply {
+        self.worker().answer_in_place(message, query, peer)
     }
 }
 
@@ -104,7 +110,7 @@ fn expected(
     transport: Transport,
 ) -> Option<Vec<u8>> {
     let mut out = vec![0; usize::from(u16::MAX)];
-    match Fixed(snapshot.clone()).answer(packet, Peer { address, transport }, &mut out) {
+    match Fixed(snapshot.clone()).worker().answer(packet, Peer { address, transport }, &mut out) {
         Reply::Send(len) => Some(out[..len].to_vec()),
         Reply::Drop => None,
     }

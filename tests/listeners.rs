@@ -22,18 +22,17 @@ struct Toy {
 }
 
 impl Answer for Toy {
-    fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
+    fn answer(&mut self, message: &mut [u8], query: usize, peer: Peer) -> Reply {
         assert!(peer.address.ip().is_loopback() && peer.address.port() != 0);
-        assert!(out.len() >= if peer.transport == Transport::Udp { 4096 } else { 65_535 });
-        let length = match query.get(12..) {
+        assert!(message.len() >= if peer.transport == Transport::Udp { 4096 } else { 65_535 });
+        let length = match message[..query].get(12..) {
             None | Some(b"drop") => return Reply::Drop,
             Some(b"panic") => panic!("the toy was asked to"),
             Some(b"big") => 60_000,
-            Some(_) => query.len(),
+            Some(_) => query,
         };
-        out[..query.len()].copy_from_slice(query);
-        out[2] |= 0x80;
-        out[3] = self.thread;
+        message[2] |= 0x80;
+        message[3] = self.thread;
         self.answered.iter().for_each(|answered| answered.send(()).unwrap());
         Reply::Send(length)
     }

@@ -76,17 +76,24 @@ impl Worker {
         queries.filter_map(subnet_at_end).for_each(|client| table.prefetch(client));
     }
 
-    /// Answers one packet into `out`, which has room for the largest message of the transport.
+    /// Answers one packet into `out`, which has room for it and for the largest message of the transport.
+    pub fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
+        out[..query.len()].copy_from_slice(query);
+        self.answer_in_place(out, query.len(), peer)
+    }
+
+    /// Answers one packet, the first `query` octets of `message`, over itself: an answer begins as its query
+    /// does. `message` has room for the largest message of the transport.
     ///
     /// Nothing here allocates, waits, locks or fails.
-    pub fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
+    pub fn answer_in_place(&mut self, message: &mut [u8], query: usize, peer: Peer) -> Reply {
         self.stats.received(peer.transport);
         if !peer.can_be() {
             return self.dropped();
         }
-        let parsed = match Query::parse(query, &mut self.qname) {
+        let parsed = match Query::parse(&message[..query], &mut self.qname) {
             Ok(parsed) => parsed,
-            Err(malformed) => return self.refuse_malformed(malformed, peer, query, out),
+            Err(malformed) => return self.refuse_malformed(malformed, peer, message),
         };
         let snapshot = self.snapshot.load();
         let identity = &*snapshot.identity;
@@ -100,7 +107,7 @@ impl Worker {
             Err(error) => {
                 let edns = Edns { udp_octets_max: 512, dnssec_ok: false, nsid: false, subnet: None };
                 let octets = Writer::opt_octets(&edns, &[]);
-                let writer = Writer::new(query, parsed.question_end, out, limit(None), octets, &self.qname);
+                let writer = Writer::new(message, parsed.question_end, limit(None), octets, &self.qname);
                 let rcode = match error {
                     EdnsError::FormErr => Rcode::FormErr,
                     EdnsError::BadVers => Rcode::BadVers,
@@ -117,7 +124,7 @@ impl Worker {
         // An identity that is hidden is not even named (RFC 5001 section 2.2 leaves it to us).
         let nsid = if edns.is_some_and(|edns| edns.nsid) { &identity.id[..] } else { &[] };
         let opt_octets = edns.map_or(0, |edns| Writer::opt_octets(edns, nsid));
-        let mut writer = Writer::new(query, parsed.question_end, out, limit(edns), opt_octets, &self.qname);
+        let mut writer = Writer::new(message, parsed.question_end, limit(edns), opt_octets, &self.qname);
         let mut context =
             Context { qtype: parsed.qtype, edns, peer: peer.address.ip(), scope: 0, trail: None };
         let rcode = match (parsed.qclass, parsed.qtype) {
@@ -162,7 +169,7 @@ impl Worker {
         Reply::Send(len)
     }
 
-    fn refuse_malformed(&mut self, malformed: Malformed, peer: Peer, query: &[u8], out: &mut [u8]) -> Reply {
+    fn refuse_malformed(&mut self, malformed: Malformed, peer: Peer, message: &mut [u8]) -> Reply {
         let (rcode, end) = match malformed {
             Malformed::Drop => return self.dropped(),
             Malformed::FormErr => (Rcode::FormErr, HEADER_OCTETS),
@@ -170,7 +177,7 @@ impl Worker {
             Malformed::NotImp => (Rcode::NotImp, HEADER_OCTETS),
             Malformed::Refused => (Rcode::Refused, HEADER_OCTETS),
         };
-        let mut writer = Writer::new(query, end, out, end, 0, &self.qname);
+        let mut writer = Writer::new(message, end, end, 0, &self.qname);
         if end == HEADER_OCTETS {
             writer.clear_question();
         }

@@ -1,9 +1,9 @@
-//! A batch of datagrams: taken with one system call, answered, given back with another.
+//! A batch of datagrams: taken with one system call, answered where they lie, given back with another.
 //!
 //! ```text
-//! receive: recvmmsg -> slot 0, slot 1, ...      (who, to which of our addresses, query)
-//! answer:  each slot's query -> its answer, or nothing
-//! send:    the slots that have an answer -> sendmmsg
+//! receive: recvmmsg -> slot, slot, ...         (who, to which of our addresses, query)
+//! answer:  each slot's query -> its answer, in its place; those that have one move to the front
+//! send:    the slots at the front -> sendmmsg
 //! ```
 //!
 //! Written on libc: nix's `sendmmsg` gives all messages of a batch the same control data, but each
@@ -14,7 +14,7 @@ use std::mem::{offset_of, size_of, zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::RawFd;
 
-use libc::{c_uint, cmsghdr, in_pktinfo, in6_pktinfo, iovec, mmsghdr, msghdr, sockaddr_in, sockaddr_in6};
+use libc::{c_uint, cmsghdr, in_pktinfo, in6_pktinfo, iovec, mmsghdr, sockaddr_in, sockaddr_in6};
 
 /// Room for one datagram. EDNS asks for at most 4,096 bytes by custom, and we advertise less. An odd
 /// number of cache lines, so that the buffers of a batch do not fall on the same lines of the cache.
@@ -22,18 +22,19 @@ const DATAGRAM_BYTES: usize = 4096 + 64;
 
 /// See the module's head. All memory is made at the start.
 ///
-/// The headers point into the slots for as long as the batch lives: the vectors never grow, and a slot is
-/// only reached through the pointer that theirs come from, never through a reference to the whole vector,
-/// so that theirs stay good. The kernel uses them only during the two calls, when nothing else does.
+/// The headers point into the slots for as long as the batch lives: the vector of slots never grows, and a
+/// slot is only reached through the pointer that its header has, never through a reference to the whole
+/// vector, so that the pointers stay good. The kernel uses them only during the two calls, when nothing else
+/// does.
 pub(super) struct Batch {
-    slots: Vec<Slot>,
-    /// One per slot, where the kernel writes.
-    taking: Vec<mmsghdr>,
-    /// One per answer.
-    giving: Vec<mmsghdr>,
-    /// The slots that have an answer, and its length.
-    answered: Vec<(usize, usize)>,
+    /// Held for the headers.
+    _slots: Vec<Slot>,
+    /// One per slot: where the kernel writes a datagram, and later finds the answer.
+    headers: Vec<mmsghdr>,
+    /// How many of them, from the front, have a datagram.
     received: usize,
+    /// How many of them, from the front, have an answer.
+    answered: usize,
     ipv6: bool,
     control_bytes: usize,
 }
@@ -46,15 +47,15 @@ pub(super) struct Sent {
     pub(super) refused: usize,
 }
 
-/// One datagram and its answer. The kernel writes who asked and which of our addresses they asked;
-/// the same bytes then tell it whom to answer, and from where.
+/// A datagram, and later its answer. The kernel writes who asked and which of our addresses they asked; the
+/// same bytes then tell it whom to answer, and from where.
+#[repr(C)]
 struct Slot {
+    /// The message, for the kernel. It comes first, so that a header's pointer to it is one to its slot.
+    part: iovec,
     name: Name,
     control: Control,
-    query_part: iovec,
-    answer_part: iovec,
-    query: [u8; DATAGRAM_BYTES],
-    answer: [u8; DATAGRAM_BYTES],
+    message: [u8; DATAGRAM_BYTES],
 }
 
 union Name {
@@ -91,14 +92,13 @@ impl Batch {
         let mut slots: Vec<Slot> = (0..datagrams).map(|_| Slot::new()).collect();
         let first = slots.as_mut_ptr();
         // SAFETY: there are as many slots.
-        let taking: Vec<mmsghdr> = (0..datagrams).map(|n| unsafe { Slot::header(first.add(n)) }).collect();
+        let headers: Vec<mmsghdr> = (0..datagrams).map(|n| unsafe { Slot::header(first.add(n)) }).collect();
         Batch {
-            slots,
-            giving: taking.clone(),
+            _slots: slots,
             // Fresh headers are made ready like used ones.
-            received: taking.len(),
-            taking,
-            answered: Vec::with_capacity(datagrams),
+            received: headers.len(),
+            headers,
+            answered: 0,
             ipv6,
             control_bytes: if tells_destination { size_of::<Control>() } else { 0 },
         }
@@ -106,54 +106,59 @@ impl Batch {
 
     /// Waits for a datagram, then takes all that are there, up to the batch's size. Gives their number.
     pub(super) fn receive(&mut self, socket: RawFd) -> io::Result<usize> {
-        for header in &mut self.taking[..self.received] {
+        for header in &mut self.headers[..self.received] {
             header.msg_hdr.msg_namelen = size_of::<Name>() as libc::socklen_t;
             header.msg_hdr.msg_controllen = self.control_bytes as _;
+            // SAFETY: see the type's head.
+            unsafe { (*slot_of(header)).part.iov_len = DATAGRAM_BYTES };
         }
         self.received = 0;
         // SAFETY: each header points into its own slot, see above, and the lengths are those of what is
         // pointed to.
         let received = unsafe {
-            let (headers, length) = (self.taking.as_mut_ptr(), self.taking.len() as c_uint);
+            let (headers, length) = (self.headers.as_mut_ptr(), self.headers.len() as c_uint);
             libc::recvmmsg(socket, headers, length, libc::MSG_WAITFORONE as _, std::ptr::null_mut())
         };
         self.received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
         // A socket that is shut down gives one message from nobody.
-        let is_shut_down = self.taking[0].msg_hdr.msg_namelen == 0;
+        let is_shut_down = self.headers[0].msg_hdr.msg_namelen == 0;
         Ok(if is_shut_down { 0 } else { self.received })
     }
 
     /// The datagrams, those too long cut.
     pub(super) fn queries(&self) -> impl Iterator<Item = &[u8]> {
-        let first = self.slots.as_ptr();
-        self.taking[..self.received].iter().enumerate().map(move |(i, header)| {
-            // SAFETY: there are as many slots as headers, and the kernel is not at work.
-            let slot = unsafe { &*first.add(i) };
-            &slot.query[..(header.msg_len as usize).min(DATAGRAM_BYTES)]
+        self.headers[..self.received].iter().map(|header| {
+            // SAFETY: see the type's head; the batch is borrowed.
+            let slot = unsafe { &*slot_of(header) };
+            &slot.message[..(header.msg_len as usize).min(DATAGRAM_BYTES)]
         })
     }
 
-    /// Asks `answer` about every datagram: it gives the length of what it wrote, or none. Gives the
-    /// number of datagrams that were too long for us, of which it is not asked.
+    /// Asks `answer` about every datagram, which is the front of what it is given, as long as it is told:
+    /// it writes the answer over it and gives its length, or none. Gives the number of datagrams that were
+    /// too long for us, of which it is not asked.
     pub(super) fn answer(
         &mut self,
-        mut answer: impl FnMut(&[u8], SocketAddr, &mut [u8]) -> Option<usize>,
+        mut answer: impl FnMut(&mut [u8], usize, SocketAddr) -> Option<usize>,
     ) -> usize {
-        self.answered.clear();
+        self.answered = 0;
         let mut too_long = 0;
-        let first = self.slots.as_mut_ptr();
-        for (i, header) in self.taking[..self.received].iter().enumerate() {
+        for n in 0..self.received {
+            let header = &self.headers[n];
             if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
                 too_long += 1;
                 continue;
             }
-            // SAFETY: there are as many slots as headers; the batch is borrowed for us alone, and the kernel
-            // is not at work.
-            let slot = unsafe { &mut *first.add(i) };
+            // SAFETY: see the type's head; the batch is borrowed for us alone.
+            let slot = unsafe { &mut *slot_of(header) };
             let Some(peer) = slot.peer(self.ipv6, header.msg_hdr.msg_namelen) else { continue };
-            let query = &slot.query[..(header.msg_len as usize).min(DATAGRAM_BYTES)];
-            if let Some(length) = answer(query, peer, &mut slot.answer) {
-                self.answered.push((i, length.min(DATAGRAM_BYTES)));
+            let query = (header.msg_len as usize).min(DATAGRAM_BYTES);
+            if let Some(length) = answer(&mut slot.message, query, peer) {
+                slot.part.iov_len = length.min(DATAGRAM_BYTES);
+                if n != self.answered {
+                    self.headers.swap(n, self.answered);
+                }
+                self.answered += 1;
             }
         }
         too_long
@@ -162,21 +167,18 @@ impl Batch {
     /// Sends the answers. One that the kernel refuses (no route, a full queue, a firewall) is lost
     /// alone: the rest is sent all the same, and every call gets at least one out of the way.
     pub(super) fn send(&mut self, socket: RawFd) -> Sent {
-        let first = self.slots.as_mut_ptr();
-        for (header, &(i, length)) in self.giving.iter_mut().zip(&self.answered) {
-            let taken = &self.taking[i].msg_hdr;
-            // SAFETY: `answered` holds indices of slots; otherwise as for answering.
-            let slot = unsafe { &mut *first.add(i) };
-            if taken.msg_controllen != 0 {
-                slot.control.info.leave_route_open(self.ipv6);
+        if self.control_bytes > 0 {
+            for header in &self.headers[..self.answered] {
+                // SAFETY: as for answering.
+                let slot = unsafe { &mut *slot_of(header) };
+                if header.msg_hdr.msg_controllen != 0 {
+                    slot.control.info.leave_route_open(self.ipv6);
+                }
             }
-            slot.answer_part.iov_len = length;
-            // SAFETY: only the field's address is taken.
-            header.msg_hdr = msghdr { msg_iov: unsafe { &raw mut (*first.add(i)).answer_part }, ..*taken };
         }
         let (mut next, mut refused) = (0, 0);
-        while next < self.answered.len() {
-            let rest = &mut self.giving[next..self.answered.len()];
+        while next < self.answered {
+            let rest = &mut self.headers[next..self.answered];
             // SAFETY: as for receiving; the kernel only reads what the headers point to.
             let sent = unsafe { libc::sendmmsg(socket, rest.as_mut_ptr(), rest.len() as c_uint, 0) };
             match usize::try_from(sent) {
@@ -192,24 +194,25 @@ impl Batch {
     }
 }
 
-const NO_PART: iovec = iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+/// The slot a header points into.
+fn slot_of(header: &mmsghdr) -> *mut Slot {
+    header.msg_hdr.msg_iov.cast()
+}
 
 impl Slot {
     fn new() -> Slot {
         Slot {
+            part: iovec { iov_base: std::ptr::null_mut(), iov_len: 0 },
             // SAFETY: for plain numbers, zero is a value.
             name: unsafe { zeroed() },
             // SAFETY: as above.
             control: unsafe { zeroed() },
-            query_part: NO_PART,
-            answer_part: NO_PART,
-            query: [0; DATAGRAM_BYTES],
-            answer: [0; DATAGRAM_BYTES],
+            message: [0; DATAGRAM_BYTES],
         }
     }
 
-    /// The header by which the kernel writes to a slot; it lacks the lengths of the name and the control
-    /// data. Makes the slot's two parts point to its two buffers.
+    /// The header by which the kernel writes to a slot; it lacks the lengths of the name, the message and
+    /// the control data. Makes the slot's part point to its message.
     ///
     /// # Safety
     ///
@@ -217,11 +220,10 @@ impl Slot {
     unsafe fn header(slot: *mut Slot) -> mmsghdr {
         // SAFETY: the caller says so. For plain numbers and pointers, zero is a value.
         unsafe {
-            (*slot).query_part = iovec { iov_base: (&raw mut (*slot).query).cast(), iov_len: DATAGRAM_BYTES };
-            (*slot).answer_part.iov_base = (&raw mut (*slot).answer).cast();
+            (*slot).part.iov_base = (&raw mut (*slot).message).cast();
             let mut header: mmsghdr = zeroed();
             header.msg_hdr.msg_name = (&raw mut (*slot).name).cast();
-            header.msg_hdr.msg_iov = &raw mut (*slot).query_part;
+            header.msg_hdr.msg_iov = slot.cast();
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = (&raw mut (*slot).control).cast();
             header
@@ -281,15 +283,16 @@ mod tests {
         let mut batch = Batch::new(8, false, false);
         assert_eq!(batch.receive(ours.as_raw_fd()).unwrap(), 4);
         let mut peers = Vec::new();
-        let too_long = batch.answer(|query, peer, out| {
+        let too_long = batch.answer(|message, _, peer| {
             peers.push(peer);
-            out[0] = query[0] + 100;
-            (query[0] != 0).then_some(1)
+            let query = message[0];
+            message[0] += 100;
+            (query != 0).then_some(1)
         });
         assert_eq!(too_long, 0);
         assert_eq!(peers, clients.iter().map(|client| client.local_addr().unwrap()).collect::<Vec<_>>());
-        // Linux refuses to send to port 0.
-        batch.slots[2].name.v4.sin_port = 0;
+        // Linux refuses to send to port 0. The first is not answered, so the third is the second answer.
+        unsafe { (*slot_of(&batch.headers[1])).name.v4.sin_port = 0 };
         let sent = batch.send(ours.as_raw_fd());
         assert_eq!((sent.sent, sent.refused), (2, 1));
         for n in [1, 3] {
@@ -309,8 +312,8 @@ mod tests {
         let mut batch = Batch::new(3, false, false);
         assert_eq!(batch.receive(ours.as_raw_fd()).unwrap(), 3);
         let mut lengths = Vec::new();
-        let too_long = batch.answer(|query, _, _| {
-            lengths.push(query.len());
+        let too_long = batch.answer(|_, query, _| {
+            lengths.push(query);
             None
         });
         assert_eq!((too_long, lengths), (1, vec![DATAGRAM_BYTES, 0]));

@@ -36,9 +36,10 @@ use crate::engine::{Peer, Reply, Transport};
 
 /// Answers queries, one at a time; each thread has its own.
 pub trait Answer: Send + 'static {
-    /// Writes the answer to `query` into `out` and gives its length, which is at most `out`'s. Over UDP
-    /// `out` has at least 4,096 bytes, over TCP 65,535.
-    fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply;
+    /// Answers the query that the first `query` octets of `message` are: writes the answer over it and gives
+    /// its length, which is at most `message`'s. Over UDP `message` has at least 4,096 octets, over TCP
+    /// 65,535.
+    fn answer(&mut self, message: &mut [u8], query: usize, peer: Peer) -> Reply;
 
     /// Shows the queries that will be answered next. Nothing needs to come of it.
     fn look_ahead<'q>(&mut self, _queries: impl Iterator<Item = &'q [u8]>) {}

@@ -248,7 +248,8 @@ impl<A: Answer, M: Fn() -> A> Seat<'_, A, M> {
     fn answer(&self, query: &[u8], answers: &mut Vec<u8>) -> bool {
         let (worker, out) = (&mut *self.desk.worker.borrow_mut(), &mut *self.desk.out.borrow_mut());
         self.desk.counters.received.add();
-        match catch_unwind(AssertUnwindSafe(|| worker.answer(query, self.peer, out))) {
+        out[..query.len()].copy_from_slice(query);
+        match catch_unwind(AssertUnwindSafe(|| worker.answer(out, query.len(), self.peer))) {
             Ok(Reply::Send(length)) => {
                 frames::push(&out[..length.min(frames::MESSAGE_BYTES_MAX)], answers);
                 self.desk.counters.answered.add();

@@ -147,8 +147,8 @@ fn serve(
             }
         }
         worker.look_ahead(batch.queries());
-        let too_long = batch.answer(|query, address, out| {
-            match worker.answer(query, Peer { address, transport: Transport::Udp }, out) {
+        let too_long = batch.answer(|message, query, address| {
+            match worker.answer(message, query, Peer { address, transport: Transport::Udp }) {
                 Reply::Send(length) => Some(length),
                 Reply::Drop => None,
             }

@@ -87,12 +87,15 @@ impl Subnet {
             return None;
         }
         let address = match u16::from_be_bytes([family_high, family_low]) {
-            FAMILY_V4 if source <= 32 => {
-                // Octet by octet: there are three of them nearly always, too few to call a copy for.
-                let mut bits = [0; 4];
-                bits.iter_mut().zip(address).for_each(|(bit, octet)| *bit = *octet);
-                IpAddr::V4(Ipv4Addr::from(bits))
-            }
+            FAMILY_V4 if source <= 32 => IpAddr::V4(match *address {
+                // Nearly always.
+                [a, b, c] => Ipv4Addr::new(a, b, c, 0),
+                _ => {
+                    let mut bits = [0; 4];
+                    bits[..address.len()].copy_from_slice(address);
+                    Ipv4Addr::from(bits)
+                }
+            }),
             FAMILY_V6 if source <= 128 => {
                 let mut bits = [0; 16];
                 bits[..address.len()].copy_from_slice(address);
@@ -117,10 +120,11 @@ impl Subnet {
         let family = if self.address.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 } as u8;
         let head = [0, OPTION_SUBNET as u8, 0, length, 0, family, self.source, scope];
         out[..8].copy_from_slice(&head);
-        let address = out[8..].iter_mut();
-        match self.address {
-            IpAddr::V4(v4) => address.zip(v4.octets()).for_each(|(octet, of)| *octet = of),
-            IpAddr::V6(v6) => address.zip(v6.octets()).for_each(|(octet, of)| *octet = of),
+        let out = &mut out[8..];
+        match (self.address, &mut *out) {
+            (IpAddr::V4(v4), [a, b, c]) => [*a, *b, *c, _] = v4.octets(),
+            (IpAddr::V4(v4), _) => out.copy_from_slice(&v4.octets()[..out.len()]),
+            (IpAddr::V6(v6), _) => out.copy_from_slice(&v6.octets()[..out.len()]),
         }
     }
 }

@@ -17,8 +17,13 @@ pub const OPCODE_UPDATE: u8 = 5;
 /// Most labels of a name, the root label not counted.
 const LABELS_MAX: usize = NAME_OCTETS_MAX / 2;
 
+/// What no name begins with: longer than a label can be.
+const NO_NAME: u8 = u8::MAX;
+
 /// A query's name, ready to be looked up and pointed at. One per worker, filled per query.
 pub struct Qname {
+    /// The name as it came: most queries ask for what the last one did, letter by letter.
+    asked: [u8; NAME_OCTETS_MAX],
     /// The name in lower case, in wire form. Only the first `len` octets are of this query; the rest fills
     /// the last word.
     lower: [u8; NAME_OCTETS_MAX + 9],
@@ -32,7 +37,14 @@ pub struct Qname {
 
 impl Default for Qname {
     fn default() -> Qname {
-        Qname { lower: [0; NAME_OCTETS_MAX + 9], hash: 0, len: 1, labels: [0; LABELS_MAX], label_count: 0 }
+        Qname {
+            asked: [NO_NAME; NAME_OCTETS_MAX],
+            lower: [0; NAME_OCTETS_MAX + 9],
+            hash: 0,
+            len: 1,
+            labels: [0; LABELS_MAX],
+            label_count: 0,
+        }
     }
 }
 
@@ -56,6 +68,16 @@ impl Qname {
     /// compression pointer in it has nothing to point at (RFC 1035 section 4.1.4).
     #[inline(always)]
     fn read(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        // A name ends itself, so what begins with one is no other.
+        if bytes.starts_with(&self.asked[..usize::from(self.len)]) {
+            return Ok(usize::from(self.len));
+        }
+        self.read_new(bytes)
+    }
+
+    fn read_new(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        // What is not read to its end is no name to be asked again.
+        self.asked[0] = NO_NAME;
         let mut at = 0;
         let mut count = 0;
         loop {
@@ -95,6 +117,7 @@ impl Qname {
         self.hash = hash;
         self.len = len as u8;
         self.label_count = count as u8;
+        self.asked[..len].copy_from_slice(&bytes[..len]);
         Ok(len)
     }
 
@@ -234,13 +257,13 @@ impl Query {
             return Err(Malformed::FormErr);
         }
         let records = u32::from(u16_at(packet, 6)) + u32::from(u16_at(packet, 8));
-        let edns = if records == 0 && packet[10..12] == [0, 0] {
-            if packet.len() != question_end {
-                return Err(Malformed::Drop);
+        let edns = match (records, u16_at(packet, 10)) {
+            (0, 0) if packet.len() == question_end => Ok(None),
+            (0, 0) => return Err(Malformed::Drop),
+            (0, 1) if let Some((fixed, data)) = lone_opt(&packet[question_end..]) => {
+                Edns::parse(fixed, data).map(Some)
             }
-            Ok(None)
-        } else {
-            read_records(packet, question_end, records, u32::from(u16_at(packet, 10)))?
+            (_, additional) => read_records(packet, question_end, records, u32::from(additional))?,
         };
         Ok(Query {
             opcode,
@@ -252,8 +275,17 @@ impl Query {
     }
 }
 
-/// Walks over answer, authority and additional, and reads the OPT record on the way.
+/// An OPT record at the root that is all there is, as in nearly every query that has records: its ten octets
+/// of type, class, TTL and length, and its data.
 #[inline(always)]
+fn lone_opt(records: &[u8]) -> Option<(&[u8; 10], &[u8])> {
+    let (head, data) = records.split_first_chunk::<11>()?;
+    let [0, fixed @ ..] = head else { return None };
+    let is_whole = u16_at(fixed, 0) == record_type::OPT && data.len() == usize::from(u16_at(fixed, 8));
+    is_whole.then_some((fixed, data))
+}
+
+/// Walks over answer, authority and additional, and reads the OPT record on the way.
 fn read_records(
     packet: &[u8],
     question_end: usize,

@@ -39,22 +39,20 @@ pub struct Writer<'w> {
 }
 
 impl<'w> Writer<'w> {
-    /// Starts a response to a packet whose first `question_end` octets are header and question, which
-    /// are copied, case and all. `limit` bounds the whole message, `opt_octets` what [`Writer::finish`]
-    /// will add.
+    /// Starts a response over the packet it answers: header and question, the first `question_end` octets,
+    /// stay as they are, case and all. `limit` bounds the whole message, `opt_octets` what
+    /// [`Writer::finish`] will add.
     #[inline(always)]
     pub fn new(
-        packet: &[u8],
-        question_end: usize,
         out: &'w mut [u8],
+        question_end: usize,
         limit: usize,
         opt_octets: usize,
         qname: &'w Qname,
     ) -> Writer<'w> {
-        out[..question_end].copy_from_slice(&packet[..question_end]);
         // QR; opcode and RD as asked. AA, TC, RA, Z, AD are 0, CD as asked.
-        out[2] = 0x80 | packet[2] & 0x79;
-        out[3] = packet[3] & 0x10;
+        out[2] = 0x80 | out[2] & 0x79;
+        out[3] &= 0x10;
         out[6..HEADER_OCTETS].fill(0);
         let end = limit.min(out.len()).saturating_sub(opt_octets);
         Writer { out, at: question_end, end, opt_octets, qname, names: ArrayVec::new() }
@@ -199,20 +197,18 @@ impl<'w> Writer<'w> {
             let offset = self.offset_of(owner).ok_or(Full)?;
             head[..2].copy_from_slice(&(0xC000 | offset).to_be_bytes());
         }
-        let mut at = self.at;
+        let end = self.at + count * record_octets;
+        let mut records = self.out[self.at..end].chunks_exact_mut(record_octets);
         for group in groups {
             // Maps the turn onto the group's length without a division.
             let first = ((u64::from(turn) * group.len() as u64) >> 32) as usize;
-            for part in [&group[first..], &group[..first]] {
-                for address in part {
-                    let record = &mut self.out[at..at + record_octets];
-                    record[..RECORD_HEAD_OCTETS].copy_from_slice(&head);
-                    record[RECORD_HEAD_OCTETS..].copy_from_slice(address);
-                    at += record_octets;
-                }
+            let (front, back) = group.split_at(first);
+            for (address, record) in back.iter().chain(front).zip(&mut records) {
+                record[..RECORD_HEAD_OCTETS].copy_from_slice(&head);
+                record[RECORD_HEAD_OCTETS..].copy_from_slice(address);
             }
         }
-        self.at = at;
+        self.at = end;
         self.count(Section::Answer, count as u16);
         Ok(())
     }

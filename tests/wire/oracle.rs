@@ -317,8 +317,9 @@ fn write_and_read(question: &HickoryName, rrsets: &[RrSet], limit: usize) -> (Ve
             (owner, u16::from(record_type), bytes)
         })
         .collect();
-    let mut out = vec![0; usize::from(u16::MAX)];
-    let mut writer = Writer::new(&packet, packet.len(), &mut out, limit, 0, &qname);
+    let mut out = packet.clone();
+    out.resize(usize::from(u16::MAX), 0);
+    let mut writer = Writer::new(&mut out, packet.len(), limit, 0, &qname);
     let mut written: [Vec<Record>; 3] = Default::default();
     let mut left_out = 0;
     let mut order: Vec<usize> = (0..rrsets.len()).collect();

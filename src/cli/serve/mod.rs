@@ -308,8 +308,8 @@ fn watch(watcher: &mut Option<Watcher>, config: &Config, files: &[PathBuf]) {
 
 impl Answer for Worker {
     #[inline]
-    fn answer(&mut self, query: &[u8], peer: Peer, out: &mut [u8]) -> Reply {
-        Worker::answer(self, query, peer, out)
+    fn answer(&mut self, message: &mut [u8], query: usize, peer: Peer) -> Reply {
+        self.answer_in_place(message, query, peer)
     }
 
     #[inline]
