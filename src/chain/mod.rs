@@ -28,7 +28,7 @@ pub use effects::Effects;
 pub use filters::Placing;
 pub use options::{OptionValue, Options, SpecError};
 pub use picks::{AnswerBits, Fenced, MAX_ANSWERS, Picks, PlacedBy, Shed};
-pub use settled::Settled;
+pub use settled::{Placed, Settled};
 pub use trace::{Silent, Tracer};
 
 use crate::geo::{self, Location};

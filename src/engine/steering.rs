@@ -16,9 +16,9 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use crate::chain::{
-    Answer, AnswerBits, Answers, Ask, Chain, LiveMeta, MAX_ANSWERS, Picks, Settled, Silent, Tracer, draw,
+    Answer, AnswerBits, Answers, Ask, Chain, LiveMeta, MAX_ANSWERS, Picks, Placed, Settled, Silent, Tracer,
+    draw,
 };
-use crate::geo::Table;
 use crate::wire::{Name, record_type};
 
 /// A record: a name, and how it is answered.
@@ -66,9 +66,46 @@ pub struct Steering {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// IPv4.
-    pub a: Vec<Vec<[u8; 4]>>,
+    pub a: ByAnswer<4>,
     /// IPv6.
-    pub aaaa: Vec<Vec<[u8; 16]>>,
+    pub aaaa: ByAnswer<16>,
+}
+
+/// The addresses of one family, side by side: a query touches one or two cache lines of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByAnswer<const N: usize> {
+    all: Vec<[u8; N]>,
+    /// Where each answer's begin, and where the last one's end.
+    bounds: Vec<u32>,
+}
+
+impl<const N: usize> ByAnswer<N> {
+    fn new(answers: impl Iterator<Item = Vec<[u8; N]>>) -> ByAnswer<N> {
+        let mut lists = ByAnswer { all: Vec::new(), bounds: vec![0] };
+        for list in answers {
+            lists.all.extend(list);
+            lists.bounds.push(lists.all.len() as u32);
+        }
+        lists
+    }
+
+    /// An answer's addresses.
+    #[inline]
+    pub fn of(&self, answer: usize) -> &[[u8; N]] {
+        &self.all[self.bounds[answer] as usize..self.bounds[answer + 1] as usize]
+    }
+
+    /// What is left of each answer's; where nothing would be, they all stay.
+    fn without(&self, failing: impl Fn(usize, IpAddr) -> bool) -> ByAnswer<N>
+    where
+        [u8; N]: Into<IpAddr>,
+    {
+        ByAnswer::new((0..self.bounds.len() - 1).map(|answer| {
+            let all = self.of(answer).iter().copied();
+            let left: Vec<_> = all.filter(|&address| !failing(answer, address.into())).collect();
+            if left.is_empty() { self.of(answer).to_vec() } else { left }
+        }))
+    }
 }
 
 /// A pool's answers at one PoP: the stacks a split chooses from. An answer of no pool is a site alone.
@@ -108,8 +145,10 @@ impl Steering {
             });
         }
         let addresses = Addresses {
-            a: answers.iter().map(|answer| answer.a.iter().map(|ip| ip.octets()).collect()).collect(),
-            aaaa: answers.iter().map(|answer| answer.aaaa.iter().map(|ip| ip.octets()).collect()).collect(),
+            a: ByAnswer::new(answers.iter().map(|answer| answer.a.iter().map(|ip| ip.octets()).collect())),
+            aaaa: ByAnswer::new(
+                answers.iter().map(|answer| answer.aaaa.iter().map(|ip| ip.octets()).collect()),
+            ),
         };
         let is_cname = answers.iter().any(|answer| answer.cname.is_some());
         let slots = answers.iter().map(|answer| answer.slot).collect();
@@ -122,18 +161,7 @@ impl Addresses {
     /// What is left without those that fail, answer by answer; of a family whose addresses all fail, they all
     /// stay (DESIGN, decision 5).
     pub fn without(&self, failing: impl Fn(usize, IpAddr) -> bool) -> Addresses {
-        fn left<T: Copy + Into<IpAddr>>(
-            all: &[Vec<T>],
-            failing: &impl Fn(usize, IpAddr) -> bool,
-        ) -> Vec<Vec<T>> {
-            let of = |(answer, all): (usize, &Vec<T>)| {
-                let left: Vec<T> =
-                    all.iter().copied().filter(|&address| !failing(answer, address.into())).collect();
-                if left.is_empty() { all.clone() } else { left }
-            };
-            all.iter().enumerate().map(of).collect()
-        }
-        Addresses { a: left(&self.a, &failing), aaaa: left(&self.aaaa, &failing) }
+        Addresses { a: self.a.without(&failing), aaaa: self.aaaa.without(&failing) }
     }
 }
 
@@ -302,10 +330,10 @@ impl Live {
         record.ttl.min(self.upcoming.seconds.max(record.ttl_min))
     }
 
-    /// The table that places the clients, where that is settled.
+    /// How the clients are placed, where that is settled.
     #[inline]
-    pub fn table(&self) -> Option<&Table> {
-        self.plans.iter().find_map(|plan| plan.ladder.first()?.settled.table())
+    pub fn placed(&self) -> Option<&Placed> {
+        self.plans.iter().find_map(|plan| plan.ladder.first()?.settled.placed())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server: query bytes and peer in, response bytes out.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
@@ -19,6 +19,9 @@ use crate::wire::{CLASS_CH, CLASS_IN, Edns, Malformed, Qname, Query, Rcode, Subn
 
 /// CNAMEs followed inside our zones for one query. The check of zones warns of longer chains.
 const CNAME_CHAIN_MAX: usize = 8;
+
+/// Queries of a batch that are looked at ahead.
+const LOOK_AHEAD_MAX: usize = 64;
 
 /// One per thread: answers queries from the newest snapshot.
 pub struct Worker {
@@ -72,8 +75,10 @@ impl Worker {
     #[inline]
     pub fn look_ahead<'q>(&mut self, queries: impl Iterator<Item = &'q [u8]>) {
         let live = self.snapshot.load().live.get(self.scratch.steering as usize);
-        let Some(table) = live.and_then(|live| live.table()) else { return };
-        queries.filter_map(subnet_at_end).for_each(|client| table.prefetch(client));
+        let Some(placed) = live.and_then(|live| live.placed()) else { return };
+        let clients: ArrayVec<Ipv4Addr, LOOK_AHEAD_MAX> =
+            queries.take(LOOK_AHEAD_MAX).filter_map(subnet_at_end).collect();
+        placed.prefetch(&clients);
     }
 
     /// Answers one packet into `out`, which has room for it and for the largest message of the transport.
@@ -396,13 +401,13 @@ impl<'s> Answering<'s> {
         }
         match family {
             Family::A => {
-                let addresses = answers.map(|answer| &live.addresses.a[answer][..]);
+                let addresses = answers.map(|answer| live.addresses.a.of(answer));
                 writer.addresses(owner, record_type::A, live.ttl(record), turn, addresses)?;
                 self.stats.given(record, &steering.slots, picks.as_slice(), &ask, with_ecs);
                 context.trail = Some(Trail { given: picks.as_slice().len() as u8, ..trail });
             }
             Family::Aaaa => {
-                let addresses = answers.map(|answer| &live.addresses.aaaa[answer][..]);
+                let addresses = answers.map(|answer| live.addresses.aaaa.of(answer));
                 writer.addresses(owner, record_type::AAAA, live.ttl(record), turn, addresses)?;
                 self.stats.given(record, &steering.slots, picks.as_slice(), &ask, with_ecs);
                 context.trail = Some(Trail { given: picks.as_slice().len() as u8, ..trail });

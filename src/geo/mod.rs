@@ -41,6 +41,6 @@ pub use mmdb::{Database, DatabaseError};
 pub use place::{Continent, Coordinates, Country, Georegion, Location, Subdivision};
 pub use questions::{Compiled, Questions};
 pub use special::special_purpose;
-pub use table::{Found, Table};
+pub use table::{Found, Table, prefetch};
 pub use text::build_file;
 pub use world::{Place, Progress, Said, Source, World};

@@ -58,14 +58,7 @@ impl Table {
     /// and the kernel's work on a datagram leaves little of it in the cache.
     #[inline(always)]
     pub fn prefetch(&self, address: Ipv4Addr) {
-        let slot = &self.v4.direct[usize::from((u32::from(address) >> 16) as u16)];
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch reads nothing into the program, and the slot is there.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>((&raw const *slot).cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = slot;
+        prefetch(&self.v4.direct[usize::from((u32::from(address) >> 16) as u16)]);
     }
 
     #[inline(always)]
@@ -127,6 +120,18 @@ impl Table {
             default_outcome,
         }
     }
+}
+
+/// Asks the processor to bring something nearer.
+#[inline(always)]
+pub fn prefetch<T>(what: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing into the program, and what it is asked for is there.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>((&raw const *what).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = what;
 }
 
 /// The blocks of IPv6 whose addresses carry an IPv4 address.

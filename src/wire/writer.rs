@@ -202,10 +202,11 @@ impl<'w> Writer<'w> {
         for group in groups {
             // Maps the turn onto the group's length without a division.
             let first = ((u64::from(turn) * group.len() as u64) >> 32) as usize;
-            let (front, back) = group.split_at(first);
-            for (address, record) in back.iter().chain(front).zip(&mut records) {
+            for (turned, record) in (first..first + group.len()).zip(&mut records) {
+                // Without a branch, which would be guessed wrong as often as not.
+                let at = if turned < group.len() { turned } else { turned - group.len() };
                 record[..RECORD_HEAD_OCTETS].copy_from_slice(&head);
-                record[RECORD_HEAD_OCTETS..].copy_from_slice(address);
+                record[RECORD_HEAD_OCTETS..].copy_from_slice(&group[at]);
             }
         }
         self.at = end;
