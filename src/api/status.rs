@@ -124,7 +124,7 @@ fn counts(view: &View, now: Time) -> Counts {
         pools: view.base.pools.len(),
         pops: view.base.pops.len(),
         drains: model.drains.values().filter(|drain| drain.percent_at(now) > 0).count(),
-        splits: model.splits.len(),
+        splits: model.splits.size(),
         migrations: model.migrations.values().filter(|migration| migration.is_open()).count(),
         stale_values: view.values.fed().filter(|(_, _, value)| value.is_stale(now)).count(),
     }

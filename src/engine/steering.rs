@@ -350,6 +350,9 @@ impl Plan {
             (Rung::Drained, None, true),
         ];
         let mut plan = Plan::default();
+        if !steering.answers.iter().any(|answer| family.has(answer)) {
+            return plan;
+        }
         for (rung, whole_drains_only, ignore_health) in ladder {
             if live.panic && !ignore_health {
                 continue;
@@ -386,6 +389,9 @@ impl Plan {
                     step.slots.push(Slot { drain_salt: site.drain_salt, stacks });
                 }
             }
+            if step.candidates.is_empty() {
+                continue;
+            }
             step.candidates.sort_unstable();
             let always_leaves_one =
                 step.slots.iter().any(|slot| slot.stacks.iter().any(|stack| stack.drained == 0));
@@ -394,9 +400,7 @@ impl Plan {
                 let answers = Answers { fixed: &steering.answers, live: &live.meta };
                 step.settled = Settled::new(&steering.chain, &step.candidates, ignore_health, &answers);
             }
-            if !step.candidates.is_empty() {
-                plan.ladder.push(step);
-            }
+            plan.ladder.push(step);
             if always_leaves_one {
                 break;
             }

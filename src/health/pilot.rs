@@ -80,12 +80,15 @@ impl Pilot {
         let health = Arc::new(Health::start(plan.clone(), tell, kept)?);
         let alarms = Alarms::default();
         let mut clocks = clock::machine();
+        let view = state.view();
+        let applied = view.values.verdicts().iter();
+        let applied = applied.map(|(answer, verdict)| (answer.clone(), verdict.clone()));
         let steering = Steering {
             clock: Clock::new(clocks(), None),
             clocks,
             jumped_at: None,
             is_settled: false,
-            applied: Failover::new(state.view().values.verdicts().clone().into_iter().collect()),
+            applied: Failover::new(applied.collect()),
             plan: planned(&plan),
             pools_of_a_pop: plan.health.pools_of_a_pop,
             verdicts: BTreeMap::new(),

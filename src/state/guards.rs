@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::base::{Base, BaseAnswer};
-use super::live::weight;
+use super::live::{Percents, weight};
 use super::model::{Model, RowChange, Scope, Time};
 
 /// What the guards say of a change, in words: what would happen. Only what its rows touch can become worse, and
@@ -61,13 +61,13 @@ fn taken_out(base: &Base, model: &Model, pool: &str, pop: &str, now: Time) -> f6
 
 /// Records of some steerings that would have nothing undrained.
 fn emptied(base: &Base, before: &Model, after: &Model, steerings: &BTreeSet<u32>, now: Time) -> Vec<String> {
-    let has_any = |model: &Model, answers: &[BaseAnswer]| {
-        answers.iter().any(|answer| {
-            let drained = model.drains.values().filter(|drain| drain.percent_at_most(now) >= 100);
-            weight(model, answer) > 0.0 && !drained.into_iter().any(|drain| drain.scope.covers(answer))
-        })
+    let drained = |model| Percents::new(model, |drain| drain.percent_at_most(now));
+    let has_any = |model: &Model, drained: &Percents, answers: &[BaseAnswer]| {
+        answers.iter().any(|answer| weight(model, answer) > 0.0 && drained.of(answer) < 100)
     };
-    let is_emptied = |answers: &Vec<BaseAnswer>| !has_any(after, answers) && has_any(before, answers);
+    let (was, is) = (drained(before), drained(after));
+    let is_emptied =
+        |answers: &Vec<BaseAnswer>| !has_any(after, &is, answers) && has_any(before, &was, answers);
     let emptied: BTreeSet<u32> = steerings
         .iter()
         .copied()

@@ -20,12 +20,18 @@ use super::ttl::upcoming;
 use crate::chain::LiveMeta;
 use crate::engine::steering::{Live, Steering, Upcoming};
 
-/// What feeds and monitors say, by answer.
+/// What feeds and monitors say, by answer. A copy shares what does not change: what readers hold stays as it is
+/// while one value of thousands is replaced.
 #[derive(Clone, Debug, Default)]
 pub struct Values {
-    feeds: BTreeMap<String, HashMap<String, FeedValue>>,
-    verdicts: HashMap<String, VerdictValue>,
+    feeds: BTreeMap<String, Said<FeedValue>>,
+    verdicts: Said<VerdictValue>,
+    /// When verdicts that are in doubt may be others.
+    in_doubt: BTreeMap<String, Time>,
 }
+
+/// Something said of answers, by answer.
+pub type Said<V> = rpds::HashTrieMapSync<String, V>;
 
 /// What a feed says of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,19 +121,23 @@ impl Values {
 
     /// Takes a feed's value instead of what the feed said before.
     pub fn put_feed(&mut self, feed: &str, answer: &str, value: FeedValue) {
-        self.feeds.entry(feed.into()).or_default().insert(answer.into(), value);
+        self.feeds.entry(feed.into()).or_default().insert_mut(answer.into(), value);
     }
 
     /// Every verdict, by answer.
-    pub fn verdicts(&self) -> &HashMap<String, VerdictValue> {
+    pub fn verdicts(&self) -> &Said<VerdictValue> {
         &self.verdicts
     }
 
     /// Takes a verdict, or forgets it.
     pub fn put_verdict(&mut self, answer: &str, verdict: Option<VerdictValue>) {
+        match verdict.as_ref().and_then(|verdict| verdict.may_change_at) {
+            Some(at) => _ = self.in_doubt.insert(answer.into(), at),
+            None => _ = self.in_doubt.remove(answer),
+        }
         match verdict {
-            Some(verdict) => drop(self.verdicts.insert(answer.into(), verdict)),
-            None => drop(self.verdicts.remove(answer)),
+            Some(verdict) => self.verdicts.insert_mut(answer.into(), verdict),
+            None => _ = self.verdicts.remove_mut(answer),
         }
     }
 
@@ -136,14 +146,14 @@ impl Values {
         self.verdicts.get(&answer.id).is_some_and(|verdict| !verdict.failing.is_empty())
     }
 
-    /// The next time at which a value becomes stale.
+    /// The next time at which a value becomes stale. It looks at every value.
     pub fn next_stale(&self, now: Time) -> Option<Time> {
         self.fed().filter_map(|(_, _, value)| value.stale_at()).filter(|at| *at >= now).min()
     }
 
     /// The earliest time at which a verdict may be another, of those that are in doubt.
     pub fn next_verdict(&self) -> Option<Time> {
-        self.verdicts.values().filter_map(|verdict| verdict.may_change_at).min()
+        self.in_doubt.values().min().copied()
     }
 
     /// The answer's live meta.
@@ -223,28 +233,33 @@ pub fn drained<'m>(model: &'m Model, answer: &BaseAnswer, now: Time) -> Vec<(&'m
 
 /// The drains that take somebody out now, the largest first.
 fn in_force(model: &Model, now: Time) -> Vec<(&Drain, u8)> {
-    let percents = model.drains.values().map(|drain| (drain, drain.percent_at(now)));
+    largest_first(model, |drain| drain.percent_at(now))
+}
+
+fn largest_first(model: &Model, percent: impl Fn(&Drain) -> u8) -> Vec<(&Drain, u8)> {
+    let percents = model.drains.values().map(|drain| (drain, percent(drain)));
     let mut drains: Vec<_> = percents.filter(|(_, percent)| *percent > 0).collect();
     drains.sort_by_key(|(_, percent)| std::cmp::Reverse(*percent));
     drains
 }
 
-/// The drains that take somebody out now, where they are found quickly: there may be thousands, and thousands of
+/// The drains that take somebody out, where they are found quickly: there may be thousands, and thousands of
 /// answers to ask for.
 #[derive(Default)]
-struct InForce<'m> {
+pub struct Percents<'m> {
     by_answer: HashMap<&'m str, u8>,
     by_pop: HashMap<&'m str, Vec<(&'m Drain, u8)>>,
     others: Vec<(&'m Drain, u8)>,
 }
 
-impl<'m> InForce<'m> {
-    fn new(model: &'m Model, now: Time) -> InForce<'m> {
-        let mut found = InForce::default();
-        for (drain, percent) in in_force(model, now) {
+impl<'m> Percents<'m> {
+    /// With what each drain takes out now, or at its fullest.
+    pub fn new(model: &'m Model, percent: impl Fn(&Drain) -> u8) -> Percents<'m> {
+        let mut found = Percents::default();
+        for (drain, percent) in largest_first(model, percent) {
             match (&drain.scope.answer, &drain.scope.pop) {
                 // The largest comes first.
-                (Some(answer), _) => drop(found.by_answer.entry(answer).or_insert(percent)),
+                (Some(answer), _) => _ = found.by_answer.entry(answer).or_insert(percent),
                 (None, Some(pop)) => found.by_pop.entry(pop).or_default().push((drain, percent)),
                 (None, None) => found.others.push((drain, percent)),
             }
@@ -253,7 +268,7 @@ impl<'m> InForce<'m> {
     }
 
     /// For how many of a hundred clients an answer is taken out.
-    fn percent(&self, answer: &BaseAnswer) -> u8 {
+    pub fn of(&self, answer: &BaseAnswer) -> u8 {
         let own = self.by_answer.get(answer.id.as_str()).copied();
         let at_pop = answer.pop.as_ref().and_then(|pop| self.by_pop.get(pop.as_str()));
         let largest = |drains: &Vec<(&Drain, u8)>| {
@@ -314,11 +329,11 @@ pub fn refresh(
     values: &Values,
     now: Time,
 ) {
-    let in_force = InForce::new(model, now);
+    let in_force = Percents::new(model, |drain| drain.percent_at(now));
     let mut refresh = |at: usize| {
         let answers = &base.steerings[at];
         let meta: Vec<LiveMeta> = answers.iter().map(|answer| values.live_meta(answer, now)).collect();
-        let drained: Vec<u8> = answers.iter().map(|answer| in_force.percent(answer)).collect();
+        let drained: Vec<u8> = answers.iter().map(|answer| in_force.of(answer)).collect();
         let split: Vec<f64> = answers.iter().map(|answer| weight(model, answer)).collect();
         let (old, all) = (&live[at], &steerings[at].addresses);
         let failing = |answer: usize, address| {

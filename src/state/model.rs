@@ -15,21 +15,25 @@ use serde::{Deserialize, Serialize};
 /// A moment, in UTC.
 pub type Time = jiff::Timestamp;
 
+/// Rows by their identity. A copy shares what neither changes: a change tries itself out on copies of the model,
+/// and what is shown to readers is one, however many rows there are.
+pub type Rows<K, V> = rpds::RedBlackTreeMapSync<K, V>;
+
 /// Everything that is wanted, at one revision.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
     /// Which: the number of the last committed change.
     pub revision: u64,
     /// Drains, by identity.
-    pub drains: BTreeMap<String, Drain>,
+    pub drains: Rows<String, Drain>,
     /// Splits that differ from the files', by pool and PoP.
-    pub splits: BTreeMap<(String, String), Split>,
+    pub splits: Rows<(String, String), Split>,
     /// Migrations, by identity; those that have ended too, until they are compacted away.
-    pub migrations: BTreeMap<String, Migration>,
+    pub migrations: Rows<String, Migration>,
     /// Tokens, by name.
-    pub tokens: BTreeMap<String, Token>,
+    pub tokens: Rows<String, Token>,
     /// Pools whose automation is suspended, by pool.
-    pub suspensions: BTreeMap<String, Suspension>,
+    pub suspensions: Rows<String, Suspension>,
 }
 
 /// One object of the model, as the store keeps it.
@@ -146,16 +150,12 @@ impl Model {
     /// Puts, replaces or removes a row.
     pub fn set(&mut self, key: &str, row: Option<Row>) {
         match row {
-            Some(Row::Drain(drain)) => drop(self.drains.insert(drain.id.clone(), drain)),
-            Some(Row::Split(split)) => {
-                drop(self.splits.insert((split.pool.clone(), split.pop.clone()), split));
-            }
-            Some(Row::Migration(migration)) => {
-                drop(self.migrations.insert(migration.id.clone(), migration));
-            }
-            Some(Row::Token(token)) => drop(self.tokens.insert(token.name.clone(), token)),
+            Some(Row::Drain(drain)) => self.drains.insert_mut(drain.id.clone(), drain),
+            Some(Row::Split(split)) => self.splits.insert_mut((split.pool.clone(), split.pop.clone()), split),
+            Some(Row::Migration(migration)) => self.migrations.insert_mut(migration.id.clone(), migration),
+            Some(Row::Token(token)) => self.tokens.insert_mut(token.name.clone(), token),
             Some(Row::Suspension(suspension)) => {
-                drop(self.suspensions.insert(suspension.pool.clone(), suspension));
+                self.suspensions.insert_mut(suspension.pool.clone(), suspension)
             }
             None => self.remove(key),
         }
@@ -164,11 +164,11 @@ impl Model {
     fn remove(&mut self, key: &str) {
         let Some((kind, id)) = key.split_once('/') else { return };
         match kind {
-            "drain" => drop(self.drains.remove(id)),
-            "split" => drop(split_key(id).and_then(|key| self.splits.remove(&key))),
-            "migration" => drop(self.migrations.remove(id)),
-            "token" => drop(self.tokens.remove(id)),
-            "suspension" => drop(self.suspensions.remove(id)),
+            "drain" => _ = self.drains.remove_mut(id),
+            "split" => _ = split_key(id).map(|key| self.splits.remove_mut(&key)),
+            "migration" => _ = self.migrations.remove_mut(id),
+            "token" => _ = self.tokens.remove_mut(id),
+            "suspension" => _ = self.suspensions.remove_mut(id),
             _ => {}
         }
     }

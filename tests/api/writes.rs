@@ -229,7 +229,7 @@ fn guards_stand_before_what_would_be_too_much() {
     let hooks = Hooks {
         impact: Box::new(move |view, after| {
             count.fetch_add(1, Ordering::SeqCst);
-            Some(json!({ "drains": [view.model.drains.len(), after.drains.len()] }))
+            Some(json!({ "drains": [view.model.drains.size(), after.drains.size()] }))
         }),
         ..Hooks::default()
     };

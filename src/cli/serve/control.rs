@@ -247,7 +247,7 @@ fn gauges(view: &View) -> Gauges {
         revision: view.model.revision,
         published: view.timings.publish.last().map(|last| UNIX_EPOCH + since_1970(last.at)),
         drains: view.model.drains.values().filter(|drain| drain.percent_at(view.now) > 0).count() as u64,
-        splits: view.model.splits.len() as u64,
+        splits: view.model.splits.size() as u64,
         feeds: view.base.feeds.len() as u64,
         stale_feeds: stale.len() as u64,
         not_durable: view.volatile.len() as u64,

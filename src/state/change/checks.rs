@@ -18,7 +18,8 @@ pub(super) fn check_scope(scope: &Scope, at: &Situation) -> Result<(), Refusal> 
         _ => {}
     }
     check_pool(scope.pool.as_deref(), at)?;
-    if at.base.answers().any(|answer| scope.covers(answer)) {
+    // Of a pool that no record gives answers of there is no steering.
+    if at.base.overlap(scope, scope) || at.base.answers().any(|answer| scope.covers(answer)) {
         return Ok(());
     }
     let base = at.base;

@@ -24,7 +24,10 @@ impl Keeper {
     pub(super) fn keep_time(&mut self) {
         let is_running = self.wanted.migrations.values().any(|migration| migration.is_open());
         let has_rested = self.elapsed.saturating_sub(self.timed_refresh) >= TIMED_REFRESH_LEAST;
-        let is_due = has_rested && self.due.is_some_and(|due| due <= self.now);
+        if let Some(stale) = self.stale.filter(|stale| has_rested && *stale <= self.now) {
+            self.stale = self.values.next_stale(stale);
+        }
+        let is_due = has_rested && self.next_due().is_some_and(|due| due <= self.now);
         // What fell due while nobody was here, or could not be written when it did, is not due again.
         let has_waited = self.elapsed.saturating_sub(self.looked) >= TICK;
         if !is_due && !is_running && !has_waited {
@@ -37,6 +40,7 @@ impl Keeper {
         }
         if is_due {
             self.timed_refresh = self.elapsed;
+            self.look_for_stale();
             self.publish(&Touched::All);
         }
     }
@@ -219,6 +223,7 @@ impl Keeper {
         self.unwritten.clear();
         self.values = Arc::new(values_of(&contents.values));
         self.kept = kept_of(&contents.values);
+        self.look_for_stale();
         self.model = contents.model;
         self.wanted = Arc::new(self.model.clone());
         self.publish(&Touched::All);

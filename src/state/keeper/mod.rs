@@ -131,9 +131,12 @@ struct Keeper {
     clocks: Clocks,
     clock: Clock,
     now: Time,
-    /// When time alone changes something next.
+    /// When time alone changes something of what is wanted next.
     due: Option<Time>,
-    /// The same, or when a verdict that is in doubt may be another.
+    /// When the first value becomes stale, or earlier: a value that is replaced in time leaves its time here, and
+    /// all of them are looked at again when that has come. Looking with each batch would cost more than the batch.
+    stale: Option<Time>,
+    /// The earlier of both, or when a verdict that is in doubt may be another.
     near: Option<Time>,
     timings: Timings,
     begun: Instant,
@@ -201,6 +204,7 @@ impl Keeper {
             clock,
             now,
             due: None,
+            stale: None,
             near: None,
             timings: Timings::default(),
             begun: Instant::now(),
@@ -212,6 +216,7 @@ impl Keeper {
             backed_up: (Instant::now(), revision),
             compacted: Instant::now(),
         };
+        keeper.look_for_stale();
         keeper.find_due();
         keeper.show();
         keeper
@@ -244,7 +249,7 @@ impl Keeper {
 
     /// How long nothing has to be done.
     fn patience(&self) -> Duration {
-        let Some(due) = self.due else { return TICK };
+        let Some(due) = self.next_due() else { return TICK };
         let until = Duration::try_from(due.duration_since(self.now)).unwrap_or(Duration::ZERO);
         let rest = TIMED_REFRESH_LEAST.saturating_sub(self.elapsed.saturating_sub(self.timed_refresh));
         until.max(rest).clamp(Duration::from_millis(1), TICK)
@@ -331,6 +336,7 @@ impl Keeper {
                 let reading = (self.clocks)();
                 self.clock.accept(reading);
                 self.now = self.clock.tick(reading);
+                self.look_for_stale();
                 self.publish(&Touched::All);
                 let _ = reply.send(());
             }
@@ -420,14 +426,22 @@ impl Keeper {
         self.view.store(Arc::new(view));
     }
 
+    /// When time alone changes something next.
+    fn next_due(&self) -> Option<Time> {
+        self.due.into_iter().chain(self.stale).min()
+    }
+
+    fn look_for_stale(&mut self) {
+        self.stale = self.values.next_stale(self.now);
+    }
+
     fn find_due(&mut self) {
         let (model, now) = (&self.wanted, self.now);
         let drains = model.drains.values().filter_map(|drain| drain.next_change(now));
         let suspensions = model.suspensions.values().filter_map(|suspension| suspension.until);
         // What is due already is looked at every second until it is done.
         let others = model.migrations.values().filter_map(migration::due_at).chain(suspensions);
-        let others = others.filter(|due| *due > now);
-        self.due = drains.chain(others).chain(self.values.next_stale(now)).min();
-        self.near = self.due.into_iter().chain(self.values.next_verdict()).min();
+        self.due = drains.chain(others.filter(|due| *due > now)).min();
+        self.near = self.next_due().into_iter().chain(self.values.next_verdict()).min();
     }
 }

@@ -25,6 +25,8 @@ impl Keeper {
             touched.add(self.base.steerings_of_answer(&answer).iter().copied());
             let json = serde_json::to_string(&value).expect("values are JSON");
             self.unwritten.insert(format!("feed/{feed}/{answer}"), Some(json));
+            let stale_at = value.stale_at().filter(|at| *at >= self.now);
+            self.stale = self.stale.into_iter().chain(stale_at).min();
             held.put_feed(feed, &answer, value);
             Fed::Taken
         });
