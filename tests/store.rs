@@ -120,7 +120,7 @@ fn commits(handles: Handles) {
         let expect = Contents { model: model.clone(), values: [].into(), newest: Some(entry.time) };
         assert_eq!(handles().read().unwrap(), expect);
     }
-    assert_eq!(model.drains.len(), 1);
+    assert_eq!(model.drains.size(), 1);
 }
 
 fn conflicts(handles: Handles) {
@@ -138,7 +138,7 @@ fn all_or_none(handles: Handles) {
     let mut store = handles();
     store.commit(0, &[drains("dublin", 1), drains("tokyo", 2), drains("paris", 3)]).unwrap();
     let before = store.read().unwrap();
-    assert_eq!(before.model.drains.len(), 3);
+    assert_eq!(before.model.drains.size(), 3);
     let mut misplaced = drains("oslo", 5);
     misplaced.rows[0].key = "drain/elsewhere".into();
     let rome = rhumb::state::model::Row::Split(Split {
