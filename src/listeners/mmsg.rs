@@ -292,6 +292,7 @@ mod tests {
         assert_eq!(too_long, 0);
         assert_eq!(peers, clients.iter().map(|client| client.local_addr().unwrap()).collect::<Vec<_>>());
         // Linux refuses to send to port 0. The first is not answered, so the third is the second answer.
+        // SAFETY: see the type's head.
         unsafe { (*slot_of(&batch.headers[1])).name.v4.sin_port = 0 };
         let sent = batch.send(ours.as_raw_fd());
         assert_eq!((sent.sent, sent.refused), (2, 1));
