@@ -61,8 +61,8 @@ impl Store for Shared {
     fn back_up(&mut self, now: Time) -> Result<(), StoreError> {
         self.0.lock().unwrap().back_up(now)
     }
-    fn replace(&mut self, contents: &Contents) -> Result<(), StoreError> {
-        self.0.lock().unwrap().replace(contents)
+    fn replace(&mut self, contents: &Contents, entry: Entry) -> Result<u64, StoreError> {
+        self.0.lock().unwrap().replace(contents, entry)
     }
 }
 
@@ -294,18 +294,21 @@ fn replaces(handles: Handles) {
     let mut contents = Contents { model, values, newest: Some(time(3)) };
 
     // Older than what is there: it becomes the next revision.
-    store.replace(&contents).unwrap();
+    let import = Entry { action: "imported".into(), ..entry(0, &[], &[]) };
+    assert_eq!(store.replace(&contents, import.clone()), Ok(3));
     contents.model.revision = 3;
     assert_eq!(other.read().unwrap(), contents);
     assert_eq!(other.watch(2).unwrap(), Watched::TooOld);
     assert_eq!(entries(other.watch(3).unwrap()), []);
-    assert_eq!(other.log(u64::MAX, 10).unwrap().len(), 2, "who did what is still known");
+    let log = other.log(u64::MAX, 10).unwrap();
+    assert_eq!(log.len(), 3, "who did what is still known");
+    assert_eq!(log[0], Entry { revision: 3, ..import.clone() });
     assert_eq!(other.commit(2, &[drains("oslo", 3)]), Err(CommitError::Conflict(3)));
 
     // Ahead of it: the revision is taken over.
     contents.model.revision = 90;
     contents.newest = None;
-    store.replace(&contents).unwrap();
+    assert_eq!(store.replace(&contents, import), Ok(90));
     assert_eq!(other.read().unwrap(), contents);
     other.commit(90, &[drains("oslo", 91)]).unwrap();
     assert_eq!(entries(store.watch(90).unwrap()).len(), 1);
@@ -421,8 +424,8 @@ fn a_backup_has_everything_but_the_log() {
     assert!(matches!(Embedded::open(&path), Err(OpenError::Missing { backup, .. }) if backup == older));
     assert!(!path.exists());
     let mut restored = Embedded::create(&path).unwrap();
-    restored.replace(&second).unwrap();
-    assert_eq!(restored.read().unwrap(), second);
+    let revision = restored.replace(&second, entry(0, &[], &[])).unwrap();
+    assert_eq!((revision, restored.read().unwrap()), (second.model.revision, second.clone()));
     drop(restored);
     assert!(matches!(Embedded::create(&path), Err(OpenError::Unavailable(_))), "it is there already");
     assert_eq!(Embedded::open(&path).unwrap().read().unwrap(), second);

@@ -151,7 +151,7 @@ const CALLS: [Call; 4] = [
     ("replace", |store, known| {
         let mut model = Model { revision: known.model.revision + 1, ..Model::default() };
         model.set("drain/ops:rome", Some(drain("rome", 1)));
-        store.replace(&Contents { model, ..Contents::default() })
+        store.replace(&Contents { model, ..Contents::default() }, entry(0, &[], &[])).map(drop)
     }),
 ];
 

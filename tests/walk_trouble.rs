@@ -63,7 +63,8 @@ fn a_full_disk() {
     assert_eq!(dublin(&node), IN_DUBLIN);
     let status = node.api.get("/api/v1/status");
     assert_eq!(status["store"]["state"], "failing", "{status}");
-    // What a store that is full cannot do is keep the node from serving.
+    // What a store that is full cannot do is keep the node from serving, nor from reading its files.
+    node.api.ok("POST", "/api/v1/reload", Value::Null);
     assert_eq!(node.api.send("GET", "/readyz", &Value::Null).unwrap().status, 200);
 
     let made = node.api.ok("POST", "/api/v1/drains", drain(true));
@@ -153,6 +154,43 @@ fn files_that_do_not_compile() {
     node.server.signal(SIGHUP);
     node.api.comes_to("/api/v1/status", |status| !rejected(status));
     assert_eq!(dublin(&node), IN_LONDON);
+    // Each of them is in the audit log: by whom, how, and what was wrong.
+    let lines = node.api.comes_to("/api/v1/audit", |log| log["items"][0]["action"] == "reloaded");
+    let lines: Vec<String> = lines["items"].as_array().unwrap().iter().map(told).collect();
+    let is_there = |line: &str| lines.iter().any(|told| told.starts_with(line));
+    for line in [
+        "local (unix socket) reload refused: the files of ",
+        "local (unix socket) reloaded: the files of ",
+        "local (SIGHUP) reload refused: the files of ",
+        "local (SIGHUP) reloaded: the files of ",
+    ] {
+        assert!(is_there(line), "{line}: {lines:#?}");
+    }
+    assert!(
+        lines.iter().any(|told| told.contains("wss.toml:") && told.contains("geotarget_planet")),
+        "{lines:#?}"
+    );
+}
+
+/// A line of the audit log: who, from where, what, why.
+fn told(line: &Value) -> String {
+    let text = |field: &str| line[field].as_str().unwrap().to_string();
+    format!("{} ({}) {}: {} ({})", text("who"), text("from"), text("action"), text("object"), text("reason"))
+}
+
+/// A changed file is served, and the audit log says so.
+#[test]
+fn a_changed_file_is_told() {
+    let folder = Folder::example();
+    let node = Node::start(&folder);
+    let whole = folder.read("filter-chains/wss.toml");
+    folder.write("filter-chains/wss.toml", format!("{whole}\n"));
+    let log = node.api.comes_to("/api/v1/audit", |log| log["items"][0]["action"] == "reloaded");
+    let line = told(&log["items"][0]);
+    assert!(
+        line.starts_with("rhumb () reloaded: the files of ") && line.ends_with(" (files changed)"),
+        "{line}"
+    );
 }
 
 /// Answers that a feed says something of every second.

@@ -18,7 +18,7 @@ use std::time::Duration;
 use rhumb::engine::explain::{Explanation, Question, explain};
 use rhumb::state::change::{Change, DrainAsk, DrainEdit, MigrationStep, Which};
 use rhumb::state::clock::{Clocks, Reading};
-use rhumb::state::keeper::{self, Beginning, Done, Fed, Kept, State, Wish};
+use rhumb::state::keeper::{self, Beginning, Done, Fed, Kept, Note, State, Wish};
 use rhumb::state::live::{FeedValue, VerdictValue};
 use rhumb::state::model::{Actor, Entry, LiveValues, MigrationGuard, Plan, Return, Scope, Time};
 use rhumb::state::policy::Stale;
@@ -106,7 +106,13 @@ impl Node {
                 self.step(span, Duration::from_secs(1))
             }
             ["accept", "clock"] => {
-                self.runtime.block_on(self.state().accept_clock()).unwrap();
+                let note = Note {
+                    actor: Actor { name: "anna".into(), from: "192.0.2.7".into() },
+                    action: "accepted".into(),
+                    object: "the clock".into(),
+                    reason: "it is right".into(),
+                };
+                self.runtime.block_on(self.state().accept_clock(note)).unwrap();
                 self.now_it_is()
             }
             ["restart"] => {

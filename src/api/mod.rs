@@ -51,7 +51,7 @@ use self::auth::Limits;
 use crate::config::ApiConfig;
 use crate::files::Problem;
 use crate::health::MonitorStatus;
-use crate::state::keeper::State;
+use crate::state::keeper::{Note, State};
 use crate::state::model::{Model, Time};
 use crate::state::view::View;
 
@@ -73,6 +73,8 @@ pub struct Api {
 pub type Wanted = dyn Fn(&View, &str, &str, &str) -> Option<f64> + Send + Sync;
 /// See [`Hooks::impact`].
 pub type Impact = dyn Fn(&View, &Model) -> Option<serde_json::Value> + Send + Sync;
+/// See [`Hooks::reload`].
+pub type Reload = dyn Fn(Note) -> Result<(), Vec<Problem>> + Send + Sync;
 /// See [`Hooks::set_log_level`].
 pub type SetLogLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 /// See [`Hooks::served`].
@@ -95,7 +97,7 @@ pub struct Hooks {
     /// Whom a change moves: from what is served to the model as it would be. It may take its time.
     pub impact: Box<Impact>,
     /// Loads the files anew; what is wrong with them, and then nothing has changed. It may take its time.
-    pub reload: Box<dyn Fn() -> Result<(), Vec<Problem>> + Send + Sync>,
+    pub reload: Box<Reload>,
     /// Sets the level of the log; what is wrong with it.
     pub set_log_level: Box<SetLogLevel>,
     /// Counts a request: its method, the path of its route where there is one, and the status of the response.
@@ -118,7 +120,7 @@ impl Default for Hooks {
             shares: Box::new(Vec::new),
             wanted: Box::new(|_, _, _, _| None),
             impact: Box::new(|_, _| None),
-            reload: Box::new(|| Ok(())),
+            reload: Box::new(|_| Ok(())),
             set_log_level: Box::new(|_| Ok(())),
             served: Box::new(|_, _, _| {}),
             monitors: Box::new(Vec::new),

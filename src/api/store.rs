@@ -10,7 +10,7 @@ use super::auth::Caller;
 use super::bodies::{Changed, RollbackBody};
 use super::problem::Problem;
 use super::shown::Tagged;
-use super::take::{IfMatch, Input, InputText};
+use super::take::{IfMatch, Input, InputText, Params, Why};
 use super::write::{Ask, done, write};
 use crate::state::change::Change;
 use crate::state::store::export::{self, Export};
@@ -47,9 +47,13 @@ pub async fn export_all(State(app): State<Arc<App>>) -> Result<Tagged<serde_json
     Ok(Tagged(contents.model.revision, json))
 }
 
+/// What is said of an import.
+const IMPORTED: (&str, &str) = ("imported", "everything that is wanted");
+
 /// Replaces everything that is wanted by an export.
 #[utoipa::path(
     put, path = "/api/v1/state", tag = "state",
+    params(Why),
     request_body = serde_json::Value,
     responses((status = 200, description = "It is served from the next packet on.", body = Changed)),
 )]
@@ -57,6 +61,7 @@ pub async fn import_all(
     State(app): State<Arc<App>>,
     caller: Caller,
     if_match: IfMatch,
+    Params(why): Params<Why>,
     InputText(text): InputText,
 ) -> Result<Response, Problem> {
     let export = Export::parse(&text).map_err(|message| Problem::invalid("body", message))?;
@@ -70,31 +75,39 @@ pub async fn import_all(
             return Err(crate::state::change::Refusal::Stale { expected, current }.into());
         }
     }
+    let note = why.note(&caller, IMPORTED.0, IMPORTED.1.into())?;
     app.limits.count_change(&caller)?;
-    let revision = app.state.import(export.contents()).await?;
-    tracing::warn!(by = %caller.actor.name, from = %caller.actor.from, revision, "the state was replaced by an export");
-    Ok(done(said(revision, "imported", "everything that is wanted")))
+    let revision = app.state.import(export.contents(), note).await?;
+    Ok(done(said(revision, IMPORTED.0, IMPORTED.1)))
 }
 
 /// Takes what is served for right, after the store was found damaged.
 #[utoipa::path(
     post, path = "/api/v1/state/accept", tag = "state",
+    params(Why),
     responses((status = 200, description = "A new store begins with what is served.", body = Changed)),
 )]
-pub async fn accept(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
-    app.state.accept().await?;
-    tracing::warn!(by = %caller.actor.name, from = %caller.actor.from, "what is served was accepted");
+pub async fn accept(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Params(why): Params<Why>,
+) -> Result<Response, Problem> {
+    app.state.accept(why.note(&caller, "accepted", "what is served".into())?).await?;
     Ok(done(said(app.state.view().model.revision, "accepted", "what is served")))
 }
 
 /// Takes the clock for right, after it jumped.
 #[utoipa::path(
     post, path = "/api/v1/clock/accept", tag = "state",
+    params(Why),
     responses((status = 200, description = "Time goes on from what the clock says.", body = Changed)),
 )]
-pub async fn accept_clock(State(app): State<Arc<App>>, caller: Caller) -> Result<Response, Problem> {
-    app.state.accept_clock().await?;
-    tracing::warn!(by = %caller.actor.name, from = %caller.actor.from, "the clock was accepted");
+pub async fn accept_clock(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Params(why): Params<Why>,
+) -> Result<Response, Problem> {
+    app.state.accept_clock(why.note(&caller, "accepted", format!("the clock of {}", app.node))?).await?;
     Ok(done(said(app.state.view().model.revision, "accepted", "the clock")))
 }
 

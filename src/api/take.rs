@@ -13,9 +13,12 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::auth::Caller;
 use super::bodies::{Page, ReturnBody};
 use super::problem::Problem;
 use crate::files::parse_duration;
+use crate::state::change::check_reason;
+use crate::state::keeper::Note;
 use crate::state::model::Return;
 use crate::state::policy::check_steps;
 
@@ -99,6 +102,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
             Ok(Query(params)) => Ok(Params(params)),
             Err(error) => Err(Problem::bad_request(error.body_text())),
         }
+    }
+}
+
+/// Why something is done that has no other body.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Why {
+    /// For the audit log.
+    #[serde(default)]
+    reason: String,
+}
+
+impl Why {
+    /// The line of the audit log that says so.
+    pub fn note(self, caller: &Caller, action: &str, object: String) -> Result<Note, Problem> {
+        if !self.reason.is_empty() {
+            check_reason(&self.reason)?;
+        }
+        Ok(Note { actor: caller.actor.clone(), action: action.into(), object, reason: self.reason })
     }
 }
 

@@ -176,10 +176,7 @@ enum Command {
     #[command(subcommand)]
     Clock(node::ClockCommand),
     /// Have the server read its files anew.
-    Reload {
-        #[command(flatten)]
-        to: ServerArgs,
-    },
+    Reload(node::ReloadArgs),
     /// Set the level of the server's log, until its next start.
     LogLevel(node::LogLevelArgs),
     /// Print a shell's completions.
@@ -228,7 +225,7 @@ pub fn run() -> ExitCode {
         Command::Token(args) => token::run(config, args),
         Command::State(args) => state::run(config, args),
         Command::Clock(command) => node::clock(config, command),
-        Command::Reload { to } => node::reload(config, to),
+        Command::Reload(args) => node::reload(config, args),
         Command::LogLevel(args) => node::log_level(config, args),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "rhumb", &mut std::io::stdout());

@@ -11,11 +11,24 @@ use super::show::{bullets, count};
 use super::written::done;
 use crate::api::bodies::{Changed, LogLevel, Reloaded};
 
+/// Whose files, and why.
+#[derive(clap::Args)]
+pub struct ReloadArgs {
+    /// Why, for the audit log.
+    #[arg(long, short, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    to: ServerArgs,
+}
+
 /// The level of the log.
 #[derive(clap::Args)]
 pub struct LogLevelArgs {
     /// error, warn, info, debug, trace, or a filter such as info,rhumb::listeners=debug.
     level: String,
+    /// Why, for the audit log.
+    #[arg(long, short, value_name = "TEXT")]
+    reason: Option<String>,
     #[command(flatten)]
     to: ServerArgs,
 }
@@ -27,28 +40,32 @@ pub enum ClockCommand {
     ///
     /// Until then nothing expires and no migration takes a step by itself. Look at the machine's clock first.
     Accept {
+        /// Why, for the audit log.
+        #[arg(long, short, value_name = "TEXT")]
+        reason: Option<String>,
         #[command(flatten)]
         to: ServerArgs,
     },
 }
 
 /// Reads every file anew.
-pub fn reload(config: &Path, to: &ServerArgs) -> anyhow::Result<Outcome> {
-    let servers = to.servers(config)?;
-    let request = Request::post(&["reload"], &json!({}));
+pub fn reload(config: &Path, args: &ReloadArgs) -> anyhow::Result<Outcome> {
+    let servers = args.to.servers(config)?;
+    let request = Request::post(&["reload"], &json!({})).with("reason", args.reason.as_ref());
     let answers = ask(&servers, |server| server.call::<Reloaded>(&request));
     let words = |said: &Said<Reloaded>| {
         let Reloaded { load, warnings } = &said.body;
         let with = count(warnings.len(), "warning");
         format!("The files were read, and are served: load {load}, with {with}.\n{}", bullets(warnings))
     };
-    Ok(tell(&answers, to.json, words).print())
+    Ok(tell(&answers, args.to.json, words).print())
 }
 
 /// Sets the level of the log.
 pub fn log_level(config: &Path, args: &LogLevelArgs) -> anyhow::Result<Outcome> {
     let servers = args.to.servers(config)?;
-    let request = Request::put(&["log-level"], &LogLevel { level: args.level.clone() });
+    let level = LogLevel { level: args.level.clone() };
+    let request = Request::put(&["log-level"], &level).with("reason", args.reason.as_ref());
     let answers = ask(&servers, |server| server.call::<LogLevel>(&request));
     let words =
         |said: &Said<LogLevel>| format!("The log's level is {} until the next start.\n", said.body.level);
@@ -57,9 +74,9 @@ pub fn log_level(config: &Path, args: &LogLevelArgs) -> anyhow::Result<Outcome> 
 
 /// Accepts the clock.
 pub fn clock(config: &Path, command: &ClockCommand) -> anyhow::Result<Outcome> {
-    let ClockCommand::Accept { to } = command;
+    let ClockCommand::Accept { reason, to } = command;
     let servers = to.servers(config)?;
-    let request = Request::post(&["clock", "accept"], &json!({}));
+    let request = Request::post(&["clock", "accept"], &json!({})).with("reason", reason.as_ref());
     let answers = ask(&servers, |server| server.call::<Changed>(&request));
     Ok(tell(&answers, to.json, done).print())
 }

@@ -20,7 +20,8 @@ use super::read_config;
 use super::show::count;
 use super::written::{done, is_confirmed, words};
 use crate::api::bodies::Changed;
-use crate::state::model::Time;
+use crate::state::keeper::Note;
+use crate::state::model::{Actor, Time};
 use crate::state::store::Store;
 use crate::state::store::backup::copies;
 use crate::state::store::embedded::{Embedded, OpenError};
@@ -52,6 +53,9 @@ enum Command {
         /// Do not ask.
         #[arg(long, short)]
         yes: bool,
+        /// Why, for the audit log.
+        #[arg(long, short, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// Say what is wrong with an export, without a server and without importing it.
     Check {
@@ -61,23 +65,27 @@ enum Command {
     /// Take what is served for right, after the store was found damaged and its copy is served.
     ///
     /// The damaged file is put aside, and a new one begins with what is served now.
-    Accept,
+    Accept {
+        /// Why, for the audit log.
+        #[arg(long, short, value_name = "TEXT")]
+        reason: Option<String>,
+    },
 }
 
 /// Does it.
 pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
     match &args.command {
         Command::Export { file } => export(config, &args.to, file.as_deref()),
-        Command::Import { file, yes } => import(config, &args.to, file, *yes),
+        Command::Import { file, yes, reason } => import(config, &args.to, (file, *yes), reason.as_deref()),
         Command::Check { file } => {
             let export = read(file)?;
             let rows = count(export.rows.len(), "row");
             println!("{}: {rows} at revision {}, nothing is wrong", file.display(), export.revision);
             Ok(Outcome::Done)
         }
-        Command::Accept => {
+        Command::Accept { reason } => {
             let servers = args.to.servers(config)?;
-            let request = Request::post(&["state", "accept"], &json!({}));
+            let request = Request::post(&["state", "accept"], &json!({})).with("reason", reason.as_ref());
             let answers = ask(&servers, |server| server.call::<Changed>(&request));
             Ok(tell(&answers, args.to.json, done).print())
         }
@@ -127,7 +135,12 @@ fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn import(config: &Path, to: &ServerArgs, file: &Path, yes: bool) -> anyhow::Result<Outcome> {
+fn import(
+    config: &Path,
+    to: &ServerArgs,
+    (file, yes): (&Path, bool),
+    reason: Option<&str>,
+) -> anyhow::Result<Outcome> {
     let export = read(file)?;
     let servers = to.servers(config)?;
     if !yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
@@ -139,12 +152,12 @@ fn import(config: &Path, to: &ServerArgs, file: &Path, yes: bool) -> anyhow::Res
             return Ok(Outcome::Failed);
         }
     }
-    let request = Request::put(&["state"], &export);
+    let request = Request::put(&["state"], &export).with("reason", reason);
     let answers = ask(&servers, |server: &Server| server.call::<Changed>(&request));
     let is_alone = to.is_local() && matches!(answers[0].said, Err(Failure::Unreachable(_)));
     if is_alone {
         let path = read_config(config)?.state.file;
-        import_into(&path, &export)?;
+        import_into(&path, &export, reason.unwrap_or_default())?;
         eprintln!("Imported into the store's file {}, for no server runs.", path.display());
         return Ok(Outcome::Done);
     }
@@ -152,7 +165,7 @@ fn import(config: &Path, to: &ServerArgs, file: &Path, yes: bool) -> anyhow::Res
 }
 
 /// Puts an export into a store's file; where a store was lost, a new one begins with it.
-fn import_into(path: &Path, export: &Export) -> anyhow::Result<()> {
+fn import_into(path: &Path, export: &Export, reason: &str) -> anyhow::Result<()> {
     let mut store = match Embedded::open(path) {
         Err(OpenError::Missing { .. }) => Embedded::create(path)?,
         Err(OpenError::Corrupt(why)) => {
@@ -161,7 +174,14 @@ fn import_into(path: &Path, export: &Export) -> anyhow::Result<()> {
         }
         opened => opened?,
     };
-    Ok(store.replace(&export.contents())?)
+    let note = Note {
+        actor: Actor { name: "local".into(), from: "the store's file".into() },
+        action: "imported".into(),
+        object: "everything that is wanted".into(),
+        reason: reason.into(),
+    };
+    store.replace(&export.contents(), note.entry(Time::now()))?;
+    Ok(())
 }
 
 /// Reads an export, or prints what is wrong with it.

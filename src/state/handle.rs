@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::change::{Change, Refusal};
 use super::compile::Loaded;
 use super::live::{FeedValue, VerdictValue};
-use super::model::{Actor, Entry, Role};
+use super::model::{Actor, Entry, Role, Time};
 use super::store::{Contents, StoreError, Watched};
 use super::view::View;
 use crate::files::Problem;
@@ -72,6 +72,27 @@ pub struct Done {
     pub durable: bool,
 }
 
+/// What was done without changing a row of its own: a line of the audit log.
+#[derive(Clone, Debug)]
+pub struct Note {
+    /// Who.
+    pub actor: Actor,
+    /// What was done, in one word or two.
+    pub action: String,
+    /// To what, in words.
+    pub object: String,
+    /// Why; empty where nobody said so.
+    pub reason: String,
+}
+
+impl Note {
+    /// The entry of it, without its revision.
+    pub fn entry(self, time: Time) -> Entry {
+        let Note { actor, action, object, reason } = self;
+        Entry { revision: 0, time, actor, action, object, reason, forced: false, rows: Vec::new() }
+    }
+}
+
 /// What becomes of a feed's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fed {
@@ -91,12 +112,13 @@ pub(super) enum Message {
     Verdicts(Vec<(String, Option<VerdictValue>)>, Vec<(String, Option<String>)>),
     Load(Box<Loaded>, Reply<()>),
     Rejected(Vec<Problem>),
+    Note(Note, Reply<()>),
     Log { before: u64, limit: usize, reply: Reply<Result<Vec<Entry>, StoreError>> },
     Since(u64, Reply<Result<Watched, StoreError>>),
     Export(Reply<Contents>),
-    Import(Box<Contents>, Reply<Result<u64, Refusal>>),
-    Accept(Reply<Result<(), Refusal>>),
-    AcceptClock(Reply<()>),
+    Import(Box<Contents>, Note, Reply<Result<u64, Refusal>>),
+    Accept(Note, Reply<Result<(), Refusal>>),
+    AcceptClock(Note, Reply<()>),
     Ready(Option<String>),
     Stop,
 }
@@ -155,6 +177,20 @@ impl State {
         let _ = self.messages.send(Message::Rejected(problems));
     }
 
+    /// Writes a line of the audit log; where the store cannot be written, the process's log has it.
+    pub async fn note(&self, note: Note) {
+        // Without an answer the process is stopping, and what was done is done.
+        let _ = self.ask(|reply| Message::Note(note, reply)).await;
+    }
+
+    /// The same, for threads that may block.
+    pub fn note_blocking(&self, note: Note) {
+        let (reply, done) = oneshot::channel();
+        if self.messages.send(Message::Note(note, reply)).is_ok() {
+            let _ = done.blocking_recv();
+        }
+    }
+
     /// At most `limit` entries of the log before a revision, the newest first.
     pub async fn log(&self, before: u64, limit: usize) -> Result<Vec<Entry>, Refusal> {
         let log = self.ask(|reply| Message::Log { before, limit, reply }).await.ok_or_else(gone)?;
@@ -178,18 +214,20 @@ impl State {
     }
 
     /// Replaces everything that is wanted; the new revision.
-    pub async fn import(&self, contents: Contents) -> Result<u64, Refusal> {
-        self.ask(|reply| Message::Import(Box::new(contents), reply)).await.unwrap_or_else(|| Err(gone()))
+    pub async fn import(&self, contents: Contents, note: Note) -> Result<u64, Refusal> {
+        self.ask(|reply| Message::Import(Box::new(contents), note, reply))
+            .await
+            .unwrap_or_else(|| Err(gone()))
     }
 
     /// Takes what is served for right, after the store was found damaged.
-    pub async fn accept(&self) -> Result<(), Refusal> {
-        self.ask(Message::Accept).await.unwrap_or_else(|| Err(gone()))
+    pub async fn accept(&self, note: Note) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Accept(note, reply)).await.unwrap_or_else(|| Err(gone()))
     }
 
     /// Takes the clock for right, after it jumped.
-    pub async fn accept_clock(&self) -> Result<(), Refusal> {
-        self.ask(Message::AcceptClock).await.ok_or_else(gone)
+    pub async fn accept_clock(&self, note: Note) -> Result<(), Refusal> {
+        self.ask(|reply| Message::AcceptClock(note, reply)).await.ok_or_else(gone)
     }
 
     /// Says why the process is not ready; none when it is.

@@ -286,7 +286,7 @@ fn events_go_on_from_where_they_were() {
 #[test]
 fn the_process_is_told() {
     let hooks = Hooks {
-        reload: Box::new(|| Err(vec![Problem::error("zones/x.zone".as_ref(), 3, "no SOA")])),
+        reload: Box::new(|_| Err(vec![Problem::error("zones/x.zone".as_ref(), 3, "no SOA")])),
         set_log_level: Box::new(
             |level| if level == "loud" { Err("write error or warn".into()) } else { Ok(()) },
         ),
@@ -302,6 +302,9 @@ fn the_process_is_told() {
         control.local("PUT", "/api/v1/log-level").json(&json!({ "level": "debug" })).ok()["level"],
         "debug"
     );
+    let lines = control.local("GET", "/api/v1/audit").ok()["items"].clone();
+    assert_eq!(lines.as_array().unwrap().len(), 1, "{lines}");
+    assert_eq!((&lines[0]["action"], &lines[0]["object"]), (&json!("log level"), &json!("debug at test")));
     assert_eq!(Control::new().local("POST", "/api/v1/reload").ok()["load"], 1);
 }
 

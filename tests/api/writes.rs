@@ -472,13 +472,33 @@ fn everything_is_exported_and_imported() {
         .ok();
     let stale = control.local("PUT", "/api/v1/state").header("if-match", "\"1\"").json(&export);
     stale.refused(412, "the newest is 2");
-    let imported = control.local("PUT", "/api/v1/state").json(&export).ok();
+    let imported = control.local("PUT", "/api/v1/state?reason=a%20copy").json(&export).ok();
     assert_eq!(imported["revision"], 3);
     assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-2/haproxy");
     control.local("PUT", "/api/v1/state").json(&json!({ "format": 99 })).refused(422, "format 99");
     control.local("PUT", "/api/v1/state").json(&json!({})).refused(422, "no export");
     control.local("POST", "/api/v1/state/accept").refused(409, "there is nothing to accept");
     control.local("POST", "/api/v1/clock/accept").ok();
+    let wrong = format!("/api/v1/clock/accept?reason={}", "x".repeat(501));
+    control.local("POST", &wrong).refused(422, "at most 500 characters");
+    // The lines of both stand in the audit log, and make a revision each.
+    let lines = control.local("GET", "/api/v1/audit?limit=2").ok()["items"].clone();
+    let told = |line: &Value| {
+        let text = |field: &str| line[field].as_str().unwrap().to_string();
+        format!(
+            "{} {} {} {} ({})",
+            line["revision"],
+            text("who"),
+            text("action"),
+            text("object"),
+            text("reason")
+        )
+    };
+    let told: Vec<String> = lines.as_array().unwrap().iter().map(told).collect();
+    let wanted =
+        ["4 local accepted the clock of test ()", "3 local imported everything that is wanted (a copy)"];
+    assert_eq!(told, wanted);
+    assert_eq!((&lines[1]["from"], &lines[1]["keys"]), (&json!("unix socket"), &json!([])));
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Store for Breakable {
         self.store.back_up(now)
     }
 
-    fn replace(&mut self, contents: &Contents) -> Result<(), StoreError> {
-        self.store.replace(contents)
+    fn replace(&mut self, contents: &Contents, entry: Entry) -> Result<u64, StoreError> {
+        self.store.replace(contents, entry)
     }
 }

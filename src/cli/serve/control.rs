@@ -25,7 +25,7 @@ use crate::geo::World;
 use crate::health::pilot::Pilot;
 use crate::listeners::Counters;
 use crate::state::impact::{self, Client, Served};
-use crate::state::keeper::State;
+use crate::state::keeper::{Note, State};
 use crate::state::live::{Touched, refresh};
 use crate::state::model::{Drain, Model, Time};
 use crate::state::traffic::{Traffic, Window};
@@ -80,7 +80,7 @@ impl Observed {
             shares: Box::new(move || shares.shares()),
             wanted: Box::new(move |view, pool, pop, stack| wanted.wanted(view, pool, pop, stack)),
             impact: Box::new(move |view, model| whom.impact(view, model)),
-            reload: Box::new(move || reload(&events)),
+            reload: Box::new(move |note| reload(&events, note)),
             set_log_level,
             served: Box::new(move |method, route, status| requests.count(method, route, status)),
             monitors: Box::new(move || monitors.status()),
@@ -212,10 +212,10 @@ pub fn as_it_would_be(view: &View, model: &Model, at: Time) -> Snapshot {
 }
 
 /// Has the files loaded anew by the thread that does it, and waits for what comes of it.
-fn reload(events: &Sender<Event>) -> Result<(), Vec<Problem>> {
+fn reload(events: &Sender<Event>, note: Note) -> Result<(), Vec<Problem>> {
     let (reply, answer) = channel();
     // Without an answer the process is stopping.
-    let sent = events.send(Event::Reload(reply));
+    let sent = events.send(Event::Reload(note, reply));
     sent.ok().and_then(|()| answer.recv().ok()).unwrap_or(Ok(()))
 }
 

@@ -33,7 +33,8 @@ use crate::files::{Problem, Severity};
 use crate::health::notify::Notices;
 use crate::health::pilot::Pilot;
 use crate::listeners::{self, Answer, Counters};
-use crate::state::keeper::{self, Beginning, State};
+use crate::state::keeper::{self, Beginning, Note, State};
+use crate::state::model::Actor;
 use crate::state::watch::Watcher;
 use crate::state::{Loaded, clock, load_counted};
 
@@ -47,7 +48,7 @@ enum Event {
     FilesChanged,
     Signal(i32),
     /// Somebody asks over the control plane, and waits for what is wrong.
-    Reload(Sender<Result<(), Vec<Problem>>>),
+    Reload(Note, Sender<Result<(), Vec<Problem>>>),
 }
 
 /// Serves until a signal says stop.
@@ -201,11 +202,15 @@ impl Server {
                     let first = *changed_at.get_or_insert(now);
                     reload_at = Some((now + FILES_REST).min(first + FILES_REST_MOST));
                 }
-                Ok(Event::Signal(SIGHUP)) => reload_at = Some(now),
-                Ok(Event::Reload(reply)) => {
+                Ok(Event::Signal(SIGHUP)) => {
+                    (reload_at, changed_at) = (None, None);
+                    // What is wrong with it is logged and kept for whoever asks.
+                    let _ = self.reload(self.note("local", "SIGHUP", ""));
+                }
+                Ok(Event::Reload(note, reply)) => {
                     (reload_at, changed_at) = (None, None);
                     // Who asked may have gone.
-                    let _ = reply.send(self.reload());
+                    let _ = reply.send(self.reload(note));
                 }
                 Ok(Event::Signal(SIGUSR1)) => self.log_counters("asked for counters"),
                 Ok(Event::Signal(_)) | Err(RecvTimeoutError::Disconnected) => return,
@@ -213,8 +218,7 @@ impl Server {
             }
             if reload_at.is_some_and(|at| at <= now) {
                 (reload_at, changed_at) = (None, None);
-                // What is wrong with it is logged and kept for whoever asks.
-                let _ = self.reload();
+                let _ = self.reload(self.note("rhumb", "", "files changed"));
             }
             if look_at <= now {
                 look_at = now + control::LOOK_EVERY;
@@ -227,8 +231,18 @@ impl Server {
         }
     }
 
+    /// The line of the audit log that says that the files were loaded anew.
+    fn note(&self, name: &str, from: &str, reason: &str) -> Note {
+        Note {
+            actor: Actor { name: name.into(), from: from.into() },
+            action: "reloaded".into(),
+            object: format!("the files of {}", node_name(&self.config)),
+            reason: reason.into(),
+        }
+    }
+
     /// Compiles the files aside and swaps; what does not compile changes nothing.
-    fn reload(&mut self) -> Result<(), Vec<Problem>> {
+    fn reload(&mut self, note: Note) -> Result<(), Vec<Problem>> {
         // Whoever rotates logs renames first, and then asks for this.
         self.query_log.reopen();
         // A file that trips over a mistake of ours must not end what is being served.
@@ -265,6 +279,7 @@ impl Server {
                 self.config = config;
                 self.api.reload_tls();
                 watch(&mut self.watcher, &self.config, &self.files);
+                self.state.note_blocking(note);
                 Ok(())
             }
             (loaded, config) => {
@@ -277,6 +292,7 @@ impl Server {
                 error!(load = self.loads, "the change is not served; the old state keeps serving");
                 // What mends it may come to the old places or to the new ones.
                 watch(&mut self.watcher, config.as_ref().unwrap_or(&self.config), &self.files);
+                self.state.note_blocking(refused(note, &problems));
                 Err(problems)
             }
         }
@@ -295,6 +311,16 @@ impl Server {
             info!(notices = %json(serde_json::to_string(&notices)), "{why}");
         }
     }
+}
+
+/// The line of the audit log where a load was refused: the first that is wrong stands for all.
+fn refused(note: Note, problems: &[Problem]) -> Note {
+    let more = match problems.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let first = problems.first().map_or_else(String::new, ToString::to_string);
+    Note { action: "reload refused".into(), object: format!("{}: {first}{more}", note.object), ..note }
 }
 
 /// Watches what a state was read from, and the folders and files its configuration names.

@@ -12,7 +12,7 @@ use super::{
     TIMED_REFRESH_LEAST, TTLS_COUNTED_EVERY, VALUES_WRITTEN_EVERY,
 };
 use crate::state::change::{Change, MigrationStep, Refusal};
-use crate::state::handle::Wish;
+use crate::state::handle::{Note, Wish};
 use crate::state::live::Touched;
 use crate::state::migration;
 use crate::state::model::{Actor, Entry, Row, RowChange, Time};
@@ -209,12 +209,16 @@ impl Keeper {
         Contents { model: (*self.wanted).clone(), values, newest: Some(self.now) }
     }
 
-    pub(super) fn import(&mut self, mut contents: Contents) -> Result<u64, Refusal> {
+    pub(super) fn import(&mut self, mut contents: Contents, note: Note) -> Result<u64, Refusal> {
         let unavailable = |error: StoreError| Refusal::Unavailable(error.to_string());
         // Watchers must see that it is new.
         contents.model.revision = contents.model.revision.max(self.model.revision + 1);
-        self.store().and_then(|store| store.replace(&contents)).map_err(unavailable)?;
+        let mut entry = note.entry(self.now);
+        let replaced = self.store().and_then(|store| store.replace(&contents, entry.clone()));
+        entry.revision = replaced.map_err(unavailable)?;
+        contents.model.revision = entry.revision;
         self.take_contents(contents);
+        self.tell(entry);
         Ok(self.model.revision)
     }
 
@@ -229,25 +233,38 @@ impl Keeper {
         self.publish(&Touched::All);
     }
 
-    pub(super) fn accept(&mut self, why: &str) -> Result<(), Refusal> {
-        let contents = self.contents();
+    pub(super) fn accept(&mut self, note: Note) -> Result<(), Refusal> {
+        let mut contents = self.contents();
+        let mut entry = note.entry(self.now);
         let Kept::Damaged { replace, .. } = &mut self.store else {
             return Err(Refusal::Conflict("the store is not damaged; there is nothing to accept".into()));
         };
-        let begun = replace().and_then(|mut store| store.replace(&contents).map(|()| store));
-        let store = begun.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        let begun = replace().and_then(|mut store| {
+            let revision = store.replace(&contents, entry.clone())?;
+            Ok((store, revision))
+        });
+        let (store, revision) = begun.map_err(|error| Refusal::Unavailable(error.to_string()))?;
         self.store = Kept::Store(store);
         self.failing = None;
-        warn!("a new store begins with what is served: {why}");
+        warn!("a new store begins with what is served");
+        (contents.model.revision, entry.revision) = (revision, revision);
         self.take_contents(contents);
+        self.tell(entry);
         Ok(())
     }
 
     pub(super) fn accept_after_a_while(&mut self) {
         let Kept::Damaged { accept_after: Some(after), .. } = &self.store else { return };
-        if self.begun.elapsed() >= *after
-            && let Err(error) = self.accept("accept_backup_after is over")
-        {
+        if self.begun.elapsed() < *after {
+            return;
+        }
+        let note = Note {
+            actor: Actor { name: "rhumb".into(), from: String::new() },
+            action: "accepted".into(),
+            object: "what is served".into(),
+            reason: "accept_backup_after is over".into(),
+        };
+        if let Err(error) = self.accept(note) {
             warn!("what is served could not be accepted: {error}");
         }
     }

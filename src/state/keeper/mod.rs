@@ -31,7 +31,7 @@ use super::base::Base;
 use super::clock::{Clock, Clocks};
 use super::compile::Loaded;
 use super::handle::Message;
-pub use super::handle::{Done, Fed, State, Wish};
+pub use super::handle::{Done, Fed, Note, State, Wish};
 use super::live::{Touched, Values, refresh};
 use super::migration;
 use super::model::{Entry, Model, Time};
@@ -313,6 +313,10 @@ impl Keeper {
                 self.rejected = Some(Rejected { at: self.now, problems });
                 self.show();
             }
+            Message::Note(note, reply) => {
+                self.note(note);
+                let _ = reply.send(());
+            }
             Message::Log { before, limit, reply } => {
                 let log = self.store().and_then(|store| store.log(before, limit));
                 let _ = reply.send(log);
@@ -324,20 +328,21 @@ impl Keeper {
             Message::Export(reply) => {
                 let _ = reply.send(self.contents());
             }
-            Message::Import(contents, reply) => {
-                let imported = self.import(*contents);
+            Message::Import(contents, note, reply) => {
+                let imported = self.import(*contents, note);
                 let _ = reply.send(imported);
             }
-            Message::Accept(reply) => {
-                let accepted = self.accept("a person accepted what is served");
+            Message::Accept(note, reply) => {
+                let accepted = self.accept(note);
                 let _ = reply.send(accepted);
             }
-            Message::AcceptClock(reply) => {
+            Message::AcceptClock(note, reply) => {
                 let reading = (self.clocks)();
                 self.clock.accept(reading);
                 self.now = self.clock.tick(reading);
                 self.look_for_stale();
                 self.publish(&Touched::All);
+                self.note(note);
                 let _ = reply.send(());
             }
             Message::Ready(why) => {

@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 
 use super::{Keeper, Kept, TRIES};
 use crate::state::change::{self, Change, Refusal, Situation};
-use crate::state::handle::{Done, Reply, Wish};
+use crate::state::handle::{Done, Note, Reply, Wish};
 use crate::state::live::Touched;
 use crate::state::model::{Entry, Model, Row, RowChange};
 use crate::state::store::{CommitError, Store, StoreError, Watched};
@@ -227,13 +227,39 @@ impl Keeper {
             self.want();
             self.publish(&touched);
         }
-        for entry in entries {
-            let Entry { revision, actor, action, object, reason, forced, .. } = &entry;
-            info!(revision, by = %actor.name, from = %actor.from, forced, "{action}: {object} ({reason})");
-            // Nobody listens most of the time.
-            let _ = self.entries.send(Arc::new(entry));
-        }
+        entries.into_iter().for_each(|entry| self.tell(entry));
         Ok(())
+    }
+
+    /// Tells the log and whoever listens what was committed.
+    pub(super) fn tell(&self, entry: Entry) {
+        let Entry { revision, actor, action, object, reason, forced, .. } = &entry;
+        info!(revision, by = %actor.name, from = %actor.from, forced, "{action}: {object} ({reason})");
+        // Nobody listens most of the time.
+        let _ = self.entries.send(Arc::new(entry));
+    }
+
+    /// Commits a line of the audit log that changes no row. It tells of what has happened already: where it
+    /// cannot be written, that stays as it is, and the process's log has the line.
+    pub(super) fn note(&mut self, note: Note) {
+        let mut entry = note.entry(self.now);
+        let Err(error) = self.commit_note(&mut entry) else { return };
+        self.fail(&error);
+        let Entry { actor, action, object, reason, .. } = &entry;
+        warn!(by = %actor.name, from = %actor.from, "the audit log may lack: {action}: {object} ({reason})");
+    }
+
+    fn commit_note(&mut self, entry: &mut Entry) -> Result<(), StoreError> {
+        for _ in 0..TRIES {
+            self.write_pending()?;
+            entry.revision = self.model.revision + 1;
+            match self.commit(std::slice::from_ref(entry)) {
+                Ok(()) => return Ok(()),
+                Err(CommitError::Conflict(_)) => self.catch_up()?,
+                Err(CommitError::Store(error)) => return Err(error),
+            }
+        }
+        Err(StoreError::Unavailable("other writers were first, again and again".into()))
     }
 
     /// What is committed, and over it what is served from memory alone.

@@ -209,8 +209,8 @@ impl Store for Embedded {
         backup::write(&self.path, &contents, now)
     }
 
-    fn replace(&mut self, contents: &Contents) -> Result<(), StoreError> {
-        self.run_for_store(Access::Write, |database| tables::replace(database, contents))
+    fn replace(&mut self, contents: &Contents, entry: Entry) -> Result<u64, StoreError> {
+        self.run_for_store(Access::Write, |database| tables::replace(database, contents, entry))
     }
 }
 

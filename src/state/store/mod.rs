@@ -62,10 +62,10 @@ pub trait Store: Send {
     /// not.
     fn back_up(&mut self, now: Time) -> Result<(), StoreError>;
 
-    /// Replaces everything, the newest time included, as one change: `rhumb state import`. The log stays, and
-    /// the revision never goes back: it becomes that of the contents, or the next one if that has passed.
-    /// Whoever watches has to read again.
-    fn replace(&mut self, contents: &Contents) -> Result<(), StoreError>;
+    /// Replaces everything, the newest time included, as one change: `rhumb state import`. The log stays and
+    /// has `entry` too, and the revision never goes back: it becomes that of the contents, or the next one if
+    /// that has passed. That revision, which the entry gets. Whoever watches has to read again.
+    fn replace(&mut self, contents: &Contents, entry: Entry) -> Result<u64, StoreError>;
 }
 
 /// What has happened since a revision.

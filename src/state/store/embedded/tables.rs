@@ -208,7 +208,7 @@ pub fn compact(database: &Database, before: Time, keep: usize) -> Result<usize, 
 }
 
 /// See [`crate::state::store::Store::replace`].
-pub fn replace(database: &Database, contents: &Contents) -> Result<(), Trouble> {
+pub fn replace(database: &Database, contents: &Contents, mut entry: Entry) -> Result<u64, Trouble> {
     let transaction = begin(database)?;
     {
         transaction.delete_table(ROWS)?;
@@ -222,7 +222,9 @@ pub fn replace(database: &Database, contents: &Contents) -> Result<(), Trouble> 
             values.insert(key.as_str(), value.as_str())?;
         }
         let mut meta = transaction.open_table(META)?;
-        let revision = contents.model.revision.max(number(&meta, REVISION)? + 1).to_string();
+        entry.revision = contents.model.revision.max(number(&meta, REVISION)? + 1);
+        transaction.open_table(LOG)?.insert(entry.revision, written("log", &entry)?.as_str())?;
+        let revision = entry.revision.to_string();
         meta.insert(REVISION, revision.as_str())?;
         meta.insert(FLOOR, revision.as_str())?;
         match contents.newest {
@@ -230,7 +232,8 @@ pub fn replace(database: &Database, contents: &Contents) -> Result<(), Trouble> 
             None => drop(meta.remove(NEWEST)?),
         }
     }
-    Ok(transaction.commit()?)
+    transaction.commit()?;
+    Ok(entry.revision)
 }
 
 /// Begins a change that must not be lost. With two phases a damaged slot is an error: with one, redb takes it
