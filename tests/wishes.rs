@@ -10,7 +10,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,7 +23,7 @@ use rhumb::state::model::{Actor, Entry, LiveValues, MigrationGuard, Plan, Return
 use rhumb::state::policy::Stale;
 use rhumb::state::store::Store;
 use rhumb::state::store::embedded::Embedded;
-use support::breakable::Breakable;
+use support::breakable::{Breakable, Trouble};
 use support::{Folder, project};
 
 const START: i64 = 1_800_000_000;
@@ -38,7 +37,7 @@ fn transcripts() {
 struct Node {
     folder: Folder,
     clock: Arc<Mutex<Reading>>,
-    broken: Arc<AtomicBool>,
+    trouble: Arc<Mutex<Trouble>>,
     running: Option<(State, JoinHandle<()>)>,
     runtime: tokio::runtime::Runtime,
 }
@@ -62,7 +61,7 @@ impl Node {
         let mut node = Node {
             folder,
             clock: Arc::new(Mutex::new(reading)),
-            broken: Arc::default(),
+            trouble: Arc::default(),
             running: None,
             runtime,
         };
@@ -74,7 +73,7 @@ impl Node {
         let loaded = self.folder.load().unwrap_or_else(|problems| panic!("{problems:#?}"));
         let mut store = Embedded::open(&self.folder.path().join("state/rhumb.redb")).unwrap();
         let contents = store.read().unwrap();
-        let store = Kept::Store(Box::new(Breakable { store, broken: self.broken.clone() }));
+        let store = Kept::Store(Box::new(Breakable { store, trouble: self.trouble.clone() }));
         let clock = self.clock.clone();
         let clocks: Clocks = Box::new(move || *clock.lock().unwrap());
         let beginning = Beginning { store, contents, loaded, clocks, not_ready: None };
@@ -136,7 +135,12 @@ impl Node {
                 String::new()
             }
             ["store", how] => {
-                self.broken.store(how == "breaks", Ordering::Relaxed);
+                *self.trouble.lock().unwrap() = match how {
+                    "breaks" => Trouble::Full,
+                    "denies" => Trouble::Denies,
+                    "hides" => Trouble::Unreadable,
+                    _ => Trouble::None,
+                };
                 String::new()
             }
             ["ask", name, client] => self.ask(name, client),

@@ -70,7 +70,13 @@ pub async fn follow(
         None => from.after,
     };
     let coming = app.state.entries();
-    let last = after.unwrap_or_else(|| app.state.view().model.revision);
+    let view = app.state.view();
+    // What is served from memory alone is in no log yet: it comes once it is.
+    let last = match after {
+        Some(revision) if revision > view.model.revision => revision,
+        Some(revision) => revision.min(view.committed),
+        None => view.committed,
+    };
     let mut follower = Follower {
         state: app.state.clone(),
         coming,

@@ -149,7 +149,7 @@ async fn draft(app: &App, view: &View, caller: &Caller, ask: &Ask) -> Result<(Dr
     }
     let mut change = ask.change.clone();
     if let Change::RollBack { to, since } = &mut change {
-        *since = match app.state.since((*to).min(current)).await? {
+        *since = match app.state.since((*to).min(view.committed)).await? {
             Watched::Entries(entries) => entries.into_iter().rev().collect(),
             Watched::TooOld => {
                 let message = format!("what was changed since revision {to} is no longer in the log");

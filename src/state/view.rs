@@ -16,8 +16,10 @@ use crate::geo::World;
 
 /// See the module's head.
 pub struct View {
-    /// What is wanted.
+    /// What is wanted. Its revision counts what is served from memory alone, too.
     pub model: Arc<Model>,
+    /// The revision that is durable.
+    pub committed: u64,
     /// What the files say.
     pub base: Arc<Base>,
     /// What feeds and monitors say.
@@ -90,6 +92,7 @@ impl View {
     pub fn empty(snapshot: Arc<Snapshot>) -> View {
         View {
             model: Arc::default(),
+            committed: 0,
             base: Arc::default(),
             values: Arc::default(),
             snapshot,

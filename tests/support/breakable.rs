@@ -1,8 +1,7 @@
-//! A store whose disk can be full.
+//! A store whose disk can be full, or lie about what it did.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rhumb::state::model::{Entry, Time};
 use rhumb::state::store::embedded::Embedded;
@@ -11,14 +10,30 @@ use rhumb::state::store::{CommitError, Contents, Store, StoreError, Watched};
 /// See the head of the file.
 pub struct Breakable {
     pub store: Embedded,
-    /// Whether it is full.
-    pub broken: Arc<AtomicBool>,
+    /// What is wrong with it.
+    pub trouble: Arc<Mutex<Trouble>>,
 }
 
+/// What may be wrong with a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nothing.
+    #[default]
+    None,
+    /// It takes nothing more.
+    Full,
+    /// It commits, and says that it did not.
+    Denies,
+    /// It commits, and cannot be read.
+    Unreadable,
+}
+
+const FULL: &str = "the disk is full";
+
 impl Breakable {
-    fn check(&self) -> Result<(), StoreError> {
-        match self.broken.load(Ordering::Relaxed) {
-            true => Err(StoreError::Unavailable("the disk is full".into())),
+    fn fails_at(&self, trouble: Trouble, why: &str) -> Result<(), StoreError> {
+        match *self.trouble.lock().unwrap() == trouble {
+            true => Err(StoreError::Unavailable(why.into())),
             false => Ok(()),
         }
     }
@@ -30,11 +45,13 @@ impl Store for Breakable {
     }
 
     fn commit(&mut self, after: u64, entries: &[Entry]) -> Result<(), CommitError> {
-        self.check()?;
-        self.store.commit(after, entries)
+        self.fails_at(Trouble::Full, FULL)?;
+        self.store.commit(after, entries)?;
+        Ok(self.fails_at(Trouble::Denies, "the answer was lost")?)
     }
 
     fn watch(&mut self, after: u64) -> Result<Watched, StoreError> {
+        self.fails_at(Trouble::Unreadable, "it cannot be read")?;
         self.store.watch(after)
     }
 
@@ -43,7 +60,7 @@ impl Store for Breakable {
     }
 
     fn put_values(&mut self, values: &BTreeMap<String, Option<String>>, now: Time) -> Result<(), StoreError> {
-        self.check()?;
+        self.fails_at(Trouble::Full, FULL)?;
         self.store.put_values(values, now)
     }
 

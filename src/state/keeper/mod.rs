@@ -412,6 +412,7 @@ impl Keeper {
         let volatile = self.pending.iter().flat_map(|entry| &entry.rows).map(|row| row.key.clone());
         let view = View {
             model: self.wanted.clone(),
+            committed: self.model.revision,
             base: self.base.clone(),
             values: self.values.clone(),
             snapshot: self.publisher.current().load_full(),

@@ -12,6 +12,9 @@ use crate::state::live::Touched;
 use crate::state::model::{Entry, Model, Row, RowChange};
 use crate::state::store::{CommitError, Store, StoreError, Watched};
 
+/// What is said when a commit lost too often.
+const BUSY: &str = "other writers were first, again and again; try it once more";
+
 /// A wish, and whoever waits for what becomes of it.
 pub(super) type Asked = (Wish, Reply<Result<Done, Refusal>>);
 
@@ -53,7 +56,7 @@ impl Keeper {
                 answers.push(decided.map(|(mut done, entry)| {
                     if let Some(mut entry) = entry {
                         entry.revision = working.revision + 1;
-                        entry.rows.iter_mut().for_each(|row| stamp(row, entry.revision));
+                        entry.rows.iter_mut().for_each(|row| stamp(&mut row.after, entry.revision));
                         working.apply(&entry);
                         entries.push(entry);
                     }
@@ -77,8 +80,7 @@ impl Keeper {
                 }
             }
         }
-        let busy = "other writers were first, again and again; try it once more";
-        wishes.iter().map(|_| Err(Refusal::Unavailable(busy.into()))).collect()
+        wishes.iter().map(|_| Err(Refusal::Unavailable(BUSY.into()))).collect()
     }
 
     /// What becomes of wishes while the store cannot be written: drains and undrains that may be volatile
@@ -107,10 +109,12 @@ impl Keeper {
             touched.merge(self.touched_by(&entry));
             let mut wanted = (*wanted).clone();
             entry.rows.iter().for_each(|row| wanted.set(&row.key, row.after.clone()));
+            // It counts as a revision, so that whoever expected the one before is told.
+            wanted.revision += 1;
+            (done.durable, done.revision) = (false, wanted.revision);
             self.wanted = Arc::new(wanted);
             warn!(object = %entry.object, "NOT DURABLE: served from memory until the store is back");
             self.pending.push(entry);
-            (done.durable, done.revision) = (false, self.model.revision);
             Ok(done)
         });
         let answers = answers.collect();
@@ -213,6 +217,7 @@ impl Keeper {
             Watched::TooOld => {
                 let contents = self.store()?.read()?;
                 self.model = contents.model;
+                self.pending.retain(|entry| !is_in(&self.model, entry));
                 self.want();
                 self.publish(&Touched::All);
                 return Ok(());
@@ -222,6 +227,10 @@ impl Keeper {
         for entry in &entries {
             touched.merge(self.touched_by(entry));
             self.model.apply(entry);
+            // Ours leave when they come back: whether a commit happened that failed is known only then.
+            if let Some(at) = self.pending.iter().position(|pending| is_same(pending, entry)) {
+                self.pending.remove(at);
+            }
         }
         if !entries.is_empty() {
             self.want();
@@ -259,7 +268,7 @@ impl Keeper {
                 Err(CommitError::Store(error)) => return Err(error),
             }
         }
-        Err(StoreError::Unavailable("other writers were first, again and again".into()))
+        Err(StoreError::Unavailable(BUSY.into()))
     }
 
     /// What is committed, and over it what is served from memory alone.
@@ -268,6 +277,7 @@ impl Keeper {
         for row in self.pending.iter().flat_map(|entry| &entry.rows) {
             wanted.set(&row.key, row.after.clone());
         }
+        wanted.revision += self.pending.len() as u64;
         self.wanted = Arc::new(wanted);
     }
 
@@ -287,32 +297,25 @@ impl Keeper {
 
     /// Writes what is served from memory alone.
     pub(super) fn write_pending(&mut self) -> Result<(), StoreError> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        let mut entries = std::mem::take(&mut self.pending);
-        let mut revision = self.model.revision;
-        for entry in &mut entries {
-            revision += 1;
-            entry.revision = revision;
-            entry.rows.iter_mut().for_each(|row| stamp(row, revision));
-        }
-        let kept = entries.clone();
-        match self.commit(&entries) {
-            Ok(()) => {
-                info!(count = entries.len(), "what was served from memory is durable now");
-                Ok(())
+        for _ in 0..TRIES {
+            if self.pending.is_empty() {
+                return Ok(());
             }
-            Err(CommitError::Conflict(_)) => {
-                self.pending = kept;
-                self.catch_up()?;
-                self.write_pending()
+            let mut entries = self.pending.clone();
+            for (entry, revision) in entries.iter_mut().zip(self.model.revision + 1..) {
+                entry.revision = revision;
+                entry.rows.iter_mut().for_each(|row| stamp(&mut row.after, revision));
             }
-            Err(CommitError::Store(error)) => {
-                self.pending = kept;
-                Err(error)
+            match self.commit(&entries) {
+                Ok(()) => {
+                    info!(count = entries.len(), "what was served from memory is durable now");
+                    return Ok(());
+                }
+                Err(CommitError::Conflict(_)) => self.catch_up()?,
+                Err(CommitError::Store(error)) => return Err(error),
             }
         }
+        Err(StoreError::Unavailable(BUSY.into()))
     }
 
     pub(super) fn fail(&mut self, error: &StoreError) {
@@ -325,9 +328,31 @@ impl Keeper {
     }
 }
 
+/// Whether what came back is what waits: committed by a try that was taken for failed.
+fn is_same(pending: &Entry, committed: &Entry) -> bool {
+    let about = |entry: &Entry| {
+        let Entry { time, actor, action, object, reason, forced, .. } = entry;
+        (*time, actor.clone(), action.clone(), object.clone(), reason.clone(), *forced)
+    };
+    let rows = |entry: &Entry| -> Vec<(String, Option<Row>)> {
+        entry.rows.iter().map(|row| (row.key.clone(), unstamped(row.after.clone()))).collect()
+    };
+    about(pending) == about(committed) && rows(pending) == rows(committed)
+}
+
+/// Whether what waits is so already.
+fn is_in(model: &Model, pending: &Entry) -> bool {
+    pending.rows.iter().all(|row| unstamped(model.get(&row.key)) == unstamped(row.after.clone()))
+}
+
+fn unstamped(mut row: Option<Row>) -> Option<Row> {
+    stamp(&mut row, 0);
+    row
+}
+
 /// The revision that last changed a row, into the row.
-fn stamp(change: &mut RowChange, revision: u64) {
-    match &mut change.after {
+fn stamp(row: &mut Option<Row>, revision: u64) {
+    match row {
         Some(Row::Drain(drain)) => drain.revision = revision,
         Some(Row::Split(split)) => split.revision = revision,
         Some(Row::Migration(_) | Row::Token(_) | Row::Suspension(_)) | None => {}
