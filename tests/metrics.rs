@@ -16,6 +16,7 @@ use rhumb::config::Config;
 use rhumb::engine::sample::{ONE_IN, Samples};
 use rhumb::engine::shares::{Counted, Slots};
 use rhumb::engine::{AllStats, Peer, Reply, Transport, Worker};
+use rhumb::health::notify::HookStatus;
 use rhumb::listeners::{Counters, TcpCounters, UdpCounters};
 use rhumb::state::traffic::{Traffic, Window};
 use rhumb::state::view::Timings;
@@ -294,6 +295,8 @@ fn what_prometheus_is_told() {
         feeds: 9,
         stale_feeds: 3,
         not_durable: 4,
+        // Two receivers at one place are one series.
+        notices: vec![receiver("hooks.example.com", 5), receiver("hooks.example.com", 1), receiver("::1", 0)],
         alarms: vec![("clock", 1), ("store", 0)],
     };
     sources.timings.commit.histogram.observe(0.004);
@@ -314,6 +317,17 @@ fn what_prometheus_is_told() {
         assert_eq!(now, then, "run UPDATE=1 cargo test --test metrics");
     }
     assert_eq!(steady.lines().count(), shown.lines().count());
+}
+
+fn receiver(host: &str, delivered: u64) -> HookStatus {
+    HookStatus {
+        to: format!("https://{host}"),
+        delivered,
+        failed: 1,
+        dropped: 2,
+        waiting: 3,
+        error: String::new(),
+    }
 }
 
 /// OpenMetrics as strict readers take it: every family announced once, its samples right below and named by

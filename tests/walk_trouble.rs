@@ -193,6 +193,34 @@ fn a_changed_file_is_told() {
     );
 }
 
+/// What nobody takes is shown: in the status, as an alarm, and to Prometheus.
+#[test]
+fn notices_that_nobody_takes() {
+    let folder = Folder::example();
+    // A port that was free a moment ago, and is nobody's.
+    let to = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    folder.write("notify.key", "a key");
+    let config = folder.read("rhumb.toml");
+    let hook = format!(
+        "[[notify]]\nurl = \"http://{to}/hook\"\nsecret_file = \"notify.key\"\nevents = [\"change\"]\n"
+    );
+    folder.write("rhumb.toml", format!("{config}\n{hook}"));
+    let node = Node::start(&folder);
+    node.api.ok("POST", "/api/v1/drains", drain(false));
+    let status = node.api.comes_to("/api/v1/status", |status| status["notices"][0]["error"] != "");
+    let receiver = &status["notices"][0];
+    assert_eq!((&receiver["to"], &receiver["waiting"]), (&json!(format!("http://{to}")), &json!(1)));
+    assert!(status["alarms"].to_string().contains("does not take notices, and 1 wait"), "{status}");
+    let metrics = node.api.text("/metrics");
+    for line in [
+        format!("rhumb_notices_total{{to=\"http://{to}\",result=\"delivered\"}} 0"),
+        format!("rhumb_notices_waiting{{to=\"http://{to}\"}} 1"),
+        "rhumb_alarms{alarm=\"notices\"} 1".to_string(),
+    ] {
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
+}
+
 /// Answers that a feed says something of every second.
 const FED: usize = 5_000;
 /// Seconds of it.

@@ -535,10 +535,30 @@ pub struct Status {
     pub geo: Vec<GeoSource>,
     /// How much of everything there is.
     pub counts: Counts,
+    /// The receivers of notices.
+    #[serde(default)]
+    pub notices: Vec<ReceiverBody>,
     /// Served from memory alone, until the store is back.
     pub not_durable: Vec<String>,
     /// Seconds a change took from a decision to the next packet seeing it, last time.
     pub last_change_s: f64,
+}
+
+/// How a receiver of notices is; the numbers are since the start, or since it was configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiverBody {
+    /// Where it is; the rest of its URL may be a secret.
+    pub to: String,
+    /// Notices it has taken.
+    pub delivered: u64,
+    /// Notices that were given up.
+    pub failed: u64,
+    /// Notices that were dropped, because too many waited.
+    pub dropped: u64,
+    /// Notices that wait.
+    pub waiting: usize,
+    /// What is wrong with it; empty when nothing is.
+    pub error: String,
 }
 
 /// How the store is.

@@ -29,6 +29,7 @@ use crate::engine::query_log::Written;
 use crate::engine::shares::{Counted, Given, Slots};
 use crate::engine::stats::AllStats;
 use crate::engine::{Stats, Totals};
+use crate::health::notify::HookStatus;
 use crate::listeners::{Counters, TcpTotals, UdpTotals};
 use crate::state::view::Timings;
 use process::Process;
@@ -73,6 +74,8 @@ pub struct Gauges {
     pub stale_feeds: u64,
     /// Values served that the store does not have yet.
     pub not_durable: u64,
+    /// How the receivers of notices are.
+    pub notices: Vec<HookStatus>,
     /// Alarms that are raised: of each kind, how many. The kinds are the code's.
     pub alarms: Vec<(&'static str, u64)>,
 }

@@ -51,6 +51,7 @@ use self::auth::Limits;
 use crate::config::ApiConfig;
 use crate::files::Problem;
 use crate::health::MonitorStatus;
+use crate::health::notify::HookStatus;
 use crate::state::keeper::{Note, State};
 use crate::state::model::{Model, Time};
 use crate::state::view::View;
@@ -106,6 +107,8 @@ pub struct Hooks {
     pub monitors: Box<dyn Fn() -> Vec<MonitorStatus> + Send + Sync>,
     /// Takes a heartbeat of a push monitor for an answer; false when there is no such monitor.
     pub heartbeat: Box<TakeHeartbeat>,
+    /// How the receivers of notices are.
+    pub notices: Box<dyn Fn() -> Vec<HookStatus> + Send + Sync>,
     /// What health and load ask a person to look at. It may take some milliseconds.
     pub health_alarms: Box<Alarms>,
     /// The wall clock.
@@ -125,6 +128,7 @@ impl Default for Hooks {
             served: Box::new(|_, _, _| {}),
             monitors: Box::new(Vec::new),
             heartbeat: Box::new(|_, _| false),
+            notices: Box::new(Vec::new),
             health_alarms: Box::new(|_| Vec::new()),
             clock: Box::new(Time::now),
         }

@@ -7,10 +7,11 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use super::bodies::{Counts, FilesBody, GeoSource, ShareBody, Status, StoreBody};
+use super::bodies::{Counts, FilesBody, GeoSource, ReceiverBody, ShareBody, Status, StoreBody};
 use super::problem::Problem;
 use super::shown::Tagged;
 use super::{App, records};
+use crate::health::notify::HookStatus;
 use crate::state::model::Time;
 use crate::state::view::{StoreState, View};
 
@@ -72,6 +73,9 @@ pub async fn status(State(app): State<Arc<App>>) -> Tagged<Status> {
     let view = app.state.view();
     let now = app.now(&view);
     let not_ready = view.not_ready();
+    let notices = (app.hooks.notices)();
+    let silent = notices.iter().filter(|receiver| !receiver.error.is_empty()).map(silent);
+    let silent: Vec<String> = silent.collect();
     let status = Status {
         node: app.node.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -79,7 +83,11 @@ pub async fn status(State(app): State<Arc<App>>) -> Tagged<Status> {
         uptime_s: app.begun.elapsed().as_secs(),
         ready: not_ready.is_none(),
         not_ready: not_ready.unwrap_or_default(),
-        alarms: alarms(&view, now).into_iter().chain((app.hooks.health_alarms)(&view)).collect(),
+        alarms: alarms(&view, now)
+            .into_iter()
+            .chain((app.hooks.health_alarms)(&view))
+            .chain(silent)
+            .collect(),
         store: StoreBody {
             state: match view.store.state {
                 StoreState::Ok => "ok",
@@ -109,10 +117,22 @@ pub async fn status(State(app): State<Arc<App>>) -> Tagged<Status> {
             .map(|source| GeoSource { file: source.path().display().to_string(), about: source.to_string() })
             .collect(),
         counts: counts(&view, now),
+        notices: notices.into_iter().map(receiver).collect(),
         not_durable: view.volatile.iter().cloned().collect(),
         last_change_s: last_change_s(&view),
     };
     Tagged(view.model.revision, status)
+}
+
+fn receiver(status: HookStatus) -> ReceiverBody {
+    let HookStatus { to, delivered, failed, dropped, waiting, error } = status;
+    ReceiverBody { to, delivered, failed, dropped, waiting, error }
+}
+
+/// That a receiver takes no notices, in words.
+fn silent(status: &HookStatus) -> String {
+    let HookStatus { to, waiting, error, .. } = status;
+    format!("{to} does not take notices, and {waiting} wait: {error}")
 }
 
 fn counts(view: &View, now: Time) -> Counts {

@@ -7,7 +7,7 @@ use super::client::{Request, Said};
 use super::connect::ServerArgs;
 use super::outcome::{Answer, Outcome, Told, ask, tell, tell_json};
 use super::show::{Table, Tone, bullets, count, loud, moment, plain, show, span, state, tone};
-use crate::api::bodies::Status;
+use crate::api::bodies::{ReceiverBody, Status};
 
 /// What to show, and where from.
 #[derive(clap::Args)]
@@ -94,6 +94,12 @@ fn words(said: &Said<Status>) -> String {
             count(counts.stale_values, "stale value")
         ),
     );
+    for receiver in &status.notices {
+        let ReceiverBody { to, delivered, failed, dropped, waiting, error } = receiver;
+        let wrong = if error.is_empty() { String::new() } else { format!(": {}", loud(error, Tone::Bad)) };
+        let counts = format!("{delivered} sent, {failed} given up, {dropped} dropped, {waiting} waiting");
+        line("notices", format!("{to}: {counts}{wrong}"));
+    }
     if let Some(at) = files.rejected_at {
         let head =
             format!("A change of the files was refused {}; the state before it is served:", moment(at, *now));

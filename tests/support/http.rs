@@ -23,7 +23,7 @@ enum Way {
     Address(SocketAddr),
 }
 
-/// A response that came whole.
+/// A response that came whole; a body that is no JSON is a string.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -101,6 +101,14 @@ impl Api {
         reply.body
     }
 
+    /// What is so, at a path whose body is text.
+    #[track_caller]
+    pub fn text(&self, path: &str) -> String {
+        let reply = self.send("GET", path, &Value::Null).unwrap();
+        assert_eq!(reply.status, 200, "{path}: {reply:?}");
+        reply.body.as_str().unwrap_or_default().into()
+    }
+
     /// What is so, at a path.
     #[track_caller]
     pub fn get(&self, path: &str) -> Value {
@@ -132,7 +140,8 @@ fn read(text: &str) -> Option<Reply> {
     if length.is_some_and(|length: usize| length != body.len()) {
         return None;
     }
-    Some(Reply { status, body: serde_json::from_str(body).unwrap_or(Value::Null) })
+    let body = serde_json::from_str(body).unwrap_or_else(|_| body.into());
+    Some(Reply { status, body })
 }
 
 /// A server with its control plane: over the socket, and at an address of its own.

@@ -1,11 +1,13 @@
 //! Every metric, in the order they are written.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::UNIX_EPOCH;
 
 use super::Kind::{Counter, Gauge, Histogram, Info};
 use super::{Kind, Labels, Metric, Out, Reading};
 use crate::engine::shares::{Counted, Given};
+use crate::health::notify::HookStatus;
 
 /// Writes one value that has been read.
 macro_rules! number {
@@ -183,6 +185,13 @@ pub const TABLE: &[Metric] = &[
         "Values served that the store does not have yet.",
         number!(sources.gauges.not_durable),
     ),
+    metric("rhumb_notices", Counter, "Notices to the receivers at a place, by what became of them.", notices),
+    metric(
+        "rhumb_notices_waiting",
+        Gauge,
+        "Notices that wait for the receivers at a place.",
+        notices_waiting,
+    ),
     metric("rhumb_alarms", Gauge, "Alarms raised, by kind.", alarms),
     metric("rhumb_api_requests", Counter, "Requests to the API, by method, route and status.", requests),
     metric(
@@ -284,6 +293,34 @@ fn query_log_lines(reading: &Reading, mut out: Out) -> fmt::Result {
     out.number(&[("result", "written")], written)?;
     out.number(&[("result", "dropped")], reading.totals.sampled_dropped)?;
     out.number(&[("result", "lost")], lost)
+}
+
+/// Of the receivers at each place: the rest of their URLs may be a secret.
+fn by_place<const N: usize>(
+    reading: &Reading,
+    of: impl Fn(&HookStatus) -> [u64; N],
+) -> BTreeMap<String, [u64; N]> {
+    let mut places = BTreeMap::new();
+    for status in &reading.sources.gauges.notices {
+        let counts = places.entry(status.to.clone()).or_insert([0; N]);
+        counts.iter_mut().zip(of(status)).for_each(|(count, more)| *count += more);
+    }
+    places
+}
+
+fn notices(reading: &Reading, mut out: Out) -> fmt::Result {
+    let places = by_place(reading, |status| [status.delivered, status.failed, status.dropped]);
+    for (to, counts) in &places {
+        for (result, count) in ["delivered", "failed", "dropped"].into_iter().zip(counts) {
+            out.number(&[("to", to), ("result", result)], *count)?;
+        }
+    }
+    Ok(())
+}
+
+fn notices_waiting(reading: &Reading, mut out: Out) -> fmt::Result {
+    let places = by_place(reading, |status| [status.waiting as u64]);
+    places.iter().try_for_each(|(to, [waiting])| out.number(&[("to", to)], *waiting))
 }
 
 fn published(reading: &Reading, mut out: Out) -> fmt::Result {

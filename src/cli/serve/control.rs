@@ -22,6 +22,7 @@ use crate::engine::steering::{Family, Scratch};
 use crate::engine::{AllStats, Snapshot};
 use crate::files::Problem;
 use crate::geo::World;
+use crate::health::notify::{HookStatus, Notices};
 use crate::health::pilot::Pilot;
 use crate::listeners::Counters;
 use crate::state::impact::{self, Client, Served};
@@ -66,7 +67,7 @@ impl Observed {
     pub fn hooks(
         &self,
         state: &State,
-        pilot: &Pilot,
+        (pilot, notices): (&Pilot, &Arc<Notices>),
         events: &Sender<Event>,
         set_log_level: SetLevel,
     ) -> Hooks {
@@ -74,9 +75,9 @@ impl Observed {
         let (monitors, heartbeats, alarms) =
             (pilot.health().clone(), pilot.health().clone(), pilot.alarms().clone());
         let (shares, wanted, whom, filling) = (self.clone(), self.clone(), self.clone(), self.clone());
-        let events = events.clone();
+        let (events, receivers) = (events.clone(), notices.clone());
         Hooks {
-            metrics: self.metrics(state.clone(), requests.clone()),
+            metrics: self.metrics(state.clone(), notices.clone(), requests.clone()),
             shares: Box::new(move || shares.shares()),
             wanted: Box::new(move |view, pool, pop, stack| wanted.wanted(view, pool, pop, stack)),
             impact: Box::new(move |view, model| whom.impact(view, model)),
@@ -85,6 +86,7 @@ impl Observed {
             served: Box::new(move |method, route, status| requests.count(method, route, status)),
             monitors: Box::new(move || monitors.status()),
             heartbeat: Box::new(move |monitor, answer| heartbeats.push(monitor, answer)),
+            notices: Box::new(move || receivers.status()),
             health_alarms: Box::new(move |view| {
                 let now = view.believed(Time::now());
                 let filling = load::warnings(view, || filling.clients(view).0, now);
@@ -94,7 +96,12 @@ impl Observed {
         }
     }
 
-    fn metrics(&self, state: State, requests: Requests) -> Box<dyn Fn() -> String + Send + Sync> {
+    fn metrics(
+        &self,
+        state: State,
+        notices: Arc<Notices>,
+        requests: Requests,
+    ) -> Box<dyn Fn() -> String + Send + Sync> {
         let observed = self.clone();
         Box::new(move || {
             let view = state.view();
@@ -103,7 +110,7 @@ impl Observed {
                 slots: observed.slots.clone(),
                 listeners: observed.listeners.clone(),
                 written: observed.written.clone(),
-                gauges: gauges(&view),
+                gauges: gauges(&view, notices.status()),
                 timings: view.timings.clone(),
                 requests: requests.clone(),
             })
@@ -239,7 +246,7 @@ fn clients_of(hour: &[Sampled], snapshot: &Snapshot, world: &World) -> Vec<Clien
     clients
 }
 
-fn gauges(view: &View) -> Gauges {
+fn gauges(view: &View, notices: Vec<HookStatus>) -> Gauges {
     let stale: std::collections::BTreeSet<&str> =
         view.values.fed().filter(|(_, _, value)| value.is_stale(view.now)).map(|(feed, _, _)| feed).collect();
     let flag = |raised: bool| u64::from(raised);
@@ -256,7 +263,9 @@ fn gauges(view: &View) -> Gauges {
             ("clock", flag(view.clock_alarm.is_some())),
             ("files", flag(view.rejected.is_some())),
             ("stale_feeds", stale.len() as u64),
+            ("notices", notices.iter().filter(|receiver| !receiver.error.is_empty()).count() as u64),
         ],
+        notices,
     }
 }
 

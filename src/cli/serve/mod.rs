@@ -111,7 +111,7 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
     let listeners = running.counters().clone();
     let observed = Observed::new(stats.clone(), slots.clone(), listeners.clone(), query_log.written());
-    let hooks = observed.hooks(&state, &pilot, &events, set_log_level);
+    let hooks = observed.hooks(&state, (&pilot, &notices), &events, set_log_level);
     let api = Api { config: config.api.clone(), node: node_name(&config), state: state.clone(), hooks };
     let api = api::start(api).context("cannot serve the control plane")?;
     let mut server = Server {
