@@ -250,8 +250,7 @@ fn a_migration() {
 fn guards_say_what_would_happen() {
     let walk = Walk::start();
     let everything = json!({ "scope": { "pool": "wss" }, "reason": "a drill" });
-    let told =
-        walk.api().refused("POST", "/api/v1/drains", everything.clone(), 409, "would be left undrained");
+    let told = walk.api().refused("POST", "/api/v1/drains", everything.clone(), 409, "see `guards`");
     assert!(told["guards"].to_string().contains("max_drained_capacity"), "{told}");
     assert!(told["impact"].is_object(), "{told}");
     assert_eq!(walk.goes(DUBLIN), "eu-west-1/haproxy");

@@ -134,7 +134,13 @@ impl From<Refusal> for Problem {
             Refusal::Forbidden(_) => Problem::forbidden(detail),
             Refusal::Conflict(_) => Problem::new(StatusCode::CONFLICT, detail),
             Refusal::Guarded(guards) => {
-                let detail = format!("{detail}; look at it with dry_run, or pass with force and a reason");
+                let stand = match guards.len() {
+                    1 => "a guard stands before it, see `guards`".to_string(),
+                    more => format!("{more} guards stand before it, see `guards`"),
+                };
+                let detail = format!(
+                    "{stand}; `\"dry_run\": true` says what it would do, `\"force\": true` with a reason does it"
+                );
                 let mut problem = Problem::new(StatusCode::CONFLICT, detail);
                 problem.body.kind = "docs/api.md#guarded".into();
                 problem.body.title = "A guard stands before it".into();
@@ -153,7 +159,9 @@ impl From<Refusal> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self.body).expect("a problem is JSON");
+        // A person with curl reads it, and prints nothing else in the line of the prompt.
+        let mut body = serde_json::to_vec_pretty(&self.body).expect("a problem is JSON");
+        body.push(b'\n');
         let mut response = (self.status(), [(CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);

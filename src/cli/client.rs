@@ -309,7 +309,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let ProblemBody { title, status, detail, field, guards, .. } = &self.problem;
         write!(f, "{} refused it: {title} ({status})", self.server)?;
-        // The detail of a guarded write is its guards again, in one line.
+        // The detail of a guarded write points at its guards, which follow.
         if guards.is_empty() {
             let detail = detail.replace('\n', "\n  ");
             let field = field.as_ref().map_or(String::new(), |field| format!("{field}: "));

@@ -250,7 +250,10 @@ fn guards_stand_before_what_would_be_too_much() {
     assert_eq!(control.state.view().model.revision, 0, "nothing was written");
     // The same for real is refused with the same report, and passes by force.
     body["dry_run"] = json!(false);
-    let problem = control.local("POST", "/api/v1/drains").json(&body).refused(409, "left undrained");
+    let problem = control
+        .local("POST", "/api/v1/drains")
+        .json(&body)
+        .refused(409, "guards stand before it, see `guards`");
     assert_eq!((&problem["guards"], &problem["impact"]), (&json!(guards), &dry["impact"]));
     assert_eq!(problem["type"], "docs/api.md#guarded");
     body["force"] = json!(true);
@@ -343,7 +346,7 @@ fn splits_are_set_and_cleared() {
         .refused(404, "there is no pool called www; there is only wss");
     // Everything without weight is a guard's matter.
     let nothing = json!({ "weights": { "haproxy": 0, "envoy": 0 } });
-    control.local("PUT", "/api/v1/pools/wss/splits/*").json(&nothing).refused(409, "would be left undrained");
+    control.local("PUT", "/api/v1/pools/wss/splits/*").json(&nothing).refused(409, "see `guards`");
     control.local("PUT", "/api/v1/pools/wss/splits/*").json(&json!({ "weights": { "envoy": 50 } })).ok();
     let listed = control.local("GET", "/api/v1/pools/wss/splits?limit=5").ok();
     assert_eq!(listed["items"].as_array().unwrap().len(), 5);
