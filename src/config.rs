@@ -20,7 +20,7 @@ use crate::listeners::{
     TCP_WRITE_TIMEOUT_MS, UDP_BATCH_DATAGRAMS, UDP_RECEIVE_BUFFER_BYTES, UDP_THREADS,
 };
 
-pub use api::{ApiConfig, BODY_BYTES_MAX, MAX_CHANGES_PER_MINUTE, Socket, Tls};
+pub use api::{ApiConfig, BODY_BYTES_MAX, MAX_CHANGES_PER_MINUTE, MAX_CONNECTIONS, Socket, Tls};
 pub use notify::{Event, Hook, NOTIFY_TIMEOUT_S, Secret};
 pub use query_log::{LogTo, QUERY_LOG_ONE_IN, QueryLog};
 

@@ -5,7 +5,7 @@ mod support;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -219,6 +219,19 @@ fn notices_that_nobody_takes() {
     ] {
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
+}
+
+/// Connections to the API that do nothing: DNS is answered, and whoever sits at the machine gets in.
+#[test]
+fn a_flood_on_the_api() {
+    let folder = Folder::example();
+    let mut node = Node::start(&folder);
+    let flood: Vec<TcpStream> = (0..400).map(|_| TcpStream::connect(node.address).unwrap()).collect();
+    assert_eq!(dublin(&node), IN_DUBLIN);
+    node.api.ok("POST", "/api/v1/drains", drain(false));
+    assert_eq!(dublin(&node), IN_LONDON);
+    node.server.line("connections to the API are closed at once: api.max_connections is 256");
+    drop(flood);
 }
 
 /// Answers that a feed says something of every second.

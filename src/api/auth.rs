@@ -158,7 +158,7 @@ impl Limits {
 }
 
 /// What counts as one client: an IPv4 address, an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into()),
         v4 => v4,

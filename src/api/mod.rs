@@ -1,7 +1,7 @@
 //! The control plane over HTTP: what is wanted goes in, what is so comes out.
 //!
 //! ```text
-//! TCP (TLS or not), Unix socket -> server -> routes: one table of (method, path, rule, handler)
+//! TCP (TLS or not), Unix socket -> server (crowd: how many) -> routes: one table of (method, path, rule, handler)
 //!     -> auth: who asks, and may they -> take: body, query, If-Match -> a resource, one file each
 //!     -> write -> State::change -> Changed           reads: View -> bodies
 //!     -> problem: whatever was wrong, as RFC 9457
@@ -25,6 +25,7 @@ pub mod server;
 pub mod take;
 
 mod audit;
+mod crowd;
 mod drains;
 mod events;
 mod explain;

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use super::auth::Origin;
+use super::crowd::Doorman;
 use super::routes::router;
 use super::{Api, App, tls};
 use crate::config::{ApiConfig, Socket, Tls};
@@ -80,6 +81,8 @@ pub struct Running {
     addresses: Vec<SocketAddr>,
     socket: Option<PathBuf>,
     tls: Option<Arc<Reloading>>,
+    /// Before everything that listens over TCP.
+    doorman: Doorman,
 }
 
 /// Binds everything and begins to serve.
@@ -99,6 +102,7 @@ pub fn start(api: Api) -> Result<Running, StartError> {
         addresses: Vec::new(),
         socket: None,
         tls,
+        doorman: Doorman::new(app.config.max_connections),
     };
     for listen in &app.config.listen {
         match running.listen(listen.address) {
@@ -189,10 +193,14 @@ impl Running {
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
         let served = match &self.tls {
             Some(tls) => {
-                let server = server.acceptor(RustlsAcceptor::new(tls.served.clone()));
+                let tls = RustlsAcceptor::new(tls.served.clone()).acceptor(self.doorman.clone());
+                let server = server.acceptor(tls);
                 self.runtime.spawn(async move { said(&local, server.serve(service).await) })
             }
-            None => self.runtime.spawn(async move { said(&local, server.serve(service).await) }),
+            None => {
+                let server = server.acceptor(self.doorman.clone());
+                self.runtime.spawn(async move { said(&local, server.serve(service).await) })
+            }
         };
         self.servers.push(served);
         self.addresses.push(local);
@@ -212,6 +220,7 @@ impl Running {
         let service = router(&self.app).into_make_service_with_connect_info::<Origin>();
         let mut server = server.http1_only().first_request_timeout(REQUEST_TIMEOUT).handle(handle);
         server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
+        let server = server.acceptor(Doorman::new(self.app.config.max_connections));
         let name = path.display().to_string();
         self.servers.push(self.runtime.spawn(async move { said(&name, server.serve(service).await) }));
         self.socket = Some(path.clone());

@@ -15,6 +15,10 @@ pub const BODY_BYTES_MAX: Limit<usize> = Limit { default: 1 << 20, least: 1 << 1
 /// automation that runs away stands still before it has done much.
 pub const MAX_CHANGES_PER_MINUTE: Limit<u32> = Limit { default: 120, least: 1, most: 1_000_000 };
 
+/// Connections to the API at once, those of the Unix socket apart. Each takes a file descriptor and some tens of
+/// kilobytes; this many leave most of the usual 1024 descriptors to DNS.
+pub const MAX_CONNECTIONS: Limit<usize> = Limit { default: 256, least: 8, most: 8_192 };
+
 /// What `[api]` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiConfig {
@@ -32,6 +36,8 @@ pub struct ApiConfig {
     pub body_bytes_max: usize,
     /// See [`MAX_CHANGES_PER_MINUTE`].
     pub max_changes_per_minute: u32,
+    /// See [`MAX_CONNECTIONS`].
+    pub max_connections: usize,
 }
 
 /// A Unix socket.
@@ -65,6 +71,7 @@ pub(super) fn read(folder: &Path, mut fields: Option<Fields>) -> ApiConfig {
         metrics_public: false,
         body_bytes_max: BODY_BYTES_MAX.default,
         max_changes_per_minute: MAX_CHANGES_PER_MINUTE.default,
+        max_connections: MAX_CONNECTIONS.default,
     };
     if let Some(fields) = &mut fields {
         fields.object = "api".into();
@@ -83,6 +90,7 @@ pub(super) fn read(folder: &Path, mut fields: Option<Fields>) -> ApiConfig {
         config.metrics_public = fields.flag("metrics_public").is_some_and(|flag| flag.value);
     }
     config.body_bytes_max = limited(&mut fields, "body_bytes_max", BODY_BYTES_MAX);
+    config.max_connections = limited(&mut fields, "max_connections", MAX_CONNECTIONS);
     config.max_changes_per_minute = limited(&mut fields, "max_changes_per_minute", MAX_CHANGES_PER_MINUTE);
     if let Some(fields) = fields {
         fields.finish();

@@ -1,7 +1,7 @@
 //! The control plane over real sockets: TCP, TLS that follows its files, and the Unix socket.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -17,10 +17,12 @@ use rhumb::state::keeper::State;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use socket2::{Domain, Socket as Socket2, Type};
 
 use crate::support::Folder;
 use crate::support::control::{Hands, config, keep};
 use crate::support::entries::new_disk;
+use crate::support::process::PATIENCE;
 
 /// Nowhere, until a test says where.
 fn nowhere() -> ApiConfig {
@@ -36,7 +38,7 @@ fn at(path: &Path) -> Option<Socket> {
 }
 
 /// A state that ends with its test, and its folder.
-struct Kept(State, #[expect(dead_code, reason = "it goes when the test does")] Folder);
+struct Kept(State, Folder);
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -126,6 +128,44 @@ fn a_default_address_that_is_taken_is_no_error() {
     let socket = Some(Socket { path: "/nonexistent/rhumb.sock".into(), written: false });
     let running = serve(&kept, ApiConfig { listen, socket, ..nowhere() }).unwrap();
     assert!(running.addresses().is_empty() && running.socket().is_none());
+    running.stop();
+}
+
+/// Connections that do nothing take no more than their share: others get in, and the Unix socket is apart.
+#[test]
+fn a_crowd_does_not_lock_others_out() {
+    let kept = kept();
+    let socket = kept.1.path().join("api.sock");
+    let config =
+        ApiConfig { listen: on("127.0.0.1:0"), socket: at(&socket), max_connections: 8, ..nowhere() };
+    let running = serve(&kept, config).unwrap();
+    let address = running.addresses()[0];
+    let connect = |from: &str| {
+        let connection = Socket2::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        connection.bind(&format!("{from}:0").parse::<SocketAddr>().unwrap().into()).unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        connection.connect(&address.into()).unwrap();
+        TcpStream::from(connection)
+    };
+    let mut crowd: Vec<TcpStream> = (0..40).map(|_| connect("127.0.0.1")).collect();
+    // All but six are closed, and it is a clean end: nothing was sent.
+    let deadline = Instant::now() + PATIENCE;
+    while crowd.len() > 6 {
+        assert!(Instant::now() < deadline, "{} are open", crowd.len());
+        crowd.retain_mut(|stream| {
+            stream.set_nonblocking(true).unwrap();
+            stream.read(&mut [0; 1]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        });
+    }
+    assert!(get(connect("127.0.0.2"), "/healthz").unwrap().ends_with("ok\n"));
+    let local: Vec<UnixStream> = (0..7).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    assert!(get(UnixStream::connect(&socket).unwrap(), "/healthz").unwrap().ends_with("ok\n"));
+    drop((crowd, local));
+    // Their places are free once the server has seen that they went.
+    let deadline = Instant::now() + PATIENCE;
+    while !get(connect("127.0.0.1"), "/healthz").is_ok_and(|text| text.ends_with("ok\n")) {
+        assert!(Instant::now() < deadline, "nobody gets in");
+    }
     running.stop();
 }
 
