@@ -287,6 +287,17 @@ fn completions_manual_and_help() {
         assert!(run(&format!("completions {shell}"), 0).contains("explain"), "{shell}");
     }
     assert!(run("man", 0).contains(".TH rhumb"));
+    assert_eq!(run("man --dir share/man1", 0), "");
+    let page = |name: &str| nowhere.read(&format!("share/man1/{name}.1"));
+    // The page of each command is named in the one above it, and is there.
+    for (above, name) in
+        [("rhumb", "rhumb-drain"), ("rhumb", "rhumb-geoip"), ("rhumb-geoip", "rhumb-geoip-build")]
+    {
+        assert!(page(above).contains(&name.replace('-', "\\-")), "{above} does not name {name}");
+        assert!(page(name).contains(&format!(".TH {name} 1")), "{}", page(name));
+    }
+    assert!(page("rhumb-drain").contains("\\-\\-percent"));
+    assert!(run("man --dir /dev/null/man1", 1).contains("/dev/null/man1: the pages cannot be written"));
     assert_eq!(run("--version", 0).trim(), concat!("rhumb ", env!("CARGO_PKG_VERSION")));
     let help = run("--help", 0);
     for command in ["serve", "check", "diff", "test", "explain", "geoip", "completions", "man"] {

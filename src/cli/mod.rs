@@ -20,6 +20,7 @@ mod feed;
 mod geoip;
 mod health;
 mod inventory;
+mod man;
 mod migrate;
 mod node;
 mod outcome;
@@ -184,8 +185,8 @@ enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print the manual page, or write those of every command.
+    Man(man::Args),
 }
 
 /// At the end of the help.
@@ -231,10 +232,7 @@ pub fn run() -> ExitCode {
             clap_complete::generate(*shell, &mut Cli::command(), "rhumb", &mut std::io::stdout());
             Ok(Outcome::Done)
         }
-        Command::Man => clap_mangen::Man::new(Cli::command())
-            .render(&mut std::io::stdout())
-            .map(|()| Outcome::Done)
-            .map_err(anyhow::Error::from),
+        Command::Man(args) => man::run(args),
     };
     let outcome = done.unwrap_or_else(|error| {
         eprintln!("rhumb: {error:#}");
