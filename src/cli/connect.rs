@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::blocking::Client;
-use reqwest::{Certificate, Url};
+use reqwest::{Certificate, Identity, Url};
 
 use super::client::Server;
 use super::outcome::Wrong;
@@ -41,6 +41,12 @@ pub struct ServerArgs {
     /// Trust the certificates in this PEM file alone, instead of the system's.
     #[arg(long, global = true, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// A PEM file with a certificate of one's own, where the server asks for one.
+    #[arg(long, global = true, value_name = "FILE")]
+    client_cert: Option<PathBuf>,
+    /// A PEM file with its key; left out, the key is in the same file.
+    #[arg(long, global = true, value_name = "FILE")]
+    client_key: Option<PathBuf>,
     /// How long a server may take to answer.
     #[arg(long, global = true, default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
     timeout: Duration,
@@ -66,23 +72,34 @@ impl Token {
 impl ServerArgs {
     /// The servers that are meant.
     pub fn servers(&self, config: &Path) -> anyhow::Result<Vec<Server>> {
+        self.patient_servers(config, self.timeout)
+    }
+
+    /// The same, with another time for each answer, and for each part of one that comes in parts.
+    pub fn patient_servers(&self, config: &Path, timeout: Duration) -> anyhow::Result<Vec<Server>> {
+        let ServerArgs { token_file, ca, client_cert, client_key, .. } = self;
+        let own = Means {
+            token_file: token_file.clone(),
+            ca: ca.clone(),
+            client_cert: client_cert.clone(),
+            client_key: client_key.clone(),
+        };
         let mut servers = Vec::new();
         for name in &self.server {
             let name = name.trim();
             if is_address(name) {
-                servers.push(self.server(name, self.token_file.as_deref(), self.ca.as_deref())?);
+                servers.push(connect(name, &own, timeout)?);
                 continue;
             }
             let group = self.group(name)?;
+            let means = own.clone().or(group.means);
             for server in &group.servers {
-                // What stands on the command line is nearer than what stands in a file.
-                let token_file = self.token_file.as_deref().or(group.token_file.as_deref());
-                servers.push(self.server(server, token_file, self.ca.as_deref().or(group.ca.as_deref()))?);
+                servers.push(connect(server, &means, timeout)?);
             }
         }
         if servers.is_empty() {
             let socket = socket(config)?;
-            servers.push(self.server(&format!("unix:{}", socket.display()), None, None)?);
+            servers.push(connect(&format!("unix:{}", socket.display()), &Means::default(), timeout)?);
         }
         Ok(servers)
     }
@@ -90,34 +107,6 @@ impl ServerArgs {
     /// Whether the server is the one beside the configuration.
     pub fn is_local(&self) -> bool {
         self.server.is_empty()
-    }
-
-    fn server(&self, name: &str, token_file: Option<&Path>, ca: Option<&Path>) -> anyhow::Result<Server> {
-        static CRYPTOGRAPHY: Once = Once::new();
-        CRYPTOGRAPHY.call_once(|| {
-            // An error says that one is installed already, which does as well.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
-        // A proxy is for the web, not for the machines one operates.
-        let mut http = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(self.timeout);
-        if let Some(file) = ca {
-            let pem = std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
-            let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
-            if certificates.is_empty() {
-                bail!("{}: it has no certificate in PEM", file.display());
-            }
-            http = http.tls_certs_only(certificates);
-        }
-        let (name, url) = match name.strip_prefix("unix:") {
-            Some(path) => {
-                http = http.unix_socket(Path::new(path));
-                (path, Url::parse("http://localhost")?)
-            }
-            None => (name, parse_url(name)?),
-        };
-        let token = read_token(name, token_file)?;
-        let http = http.build().with_context(|| format!("{name}: no connection can be prepared"))?;
-        Ok(Server { name: name.into(), url, http, token })
     }
 
     fn group(&self, name: &str) -> anyhow::Result<Group> {
@@ -148,6 +137,38 @@ impl ServerArgs {
     }
 }
 
+/// The way to a server.
+fn connect(name: &str, means: &Means, timeout: Duration) -> anyhow::Result<Server> {
+    static CRYPTOGRAPHY: Once = Once::new();
+    CRYPTOGRAPHY.call_once(|| {
+        // An error says that one is installed already, which does as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    // A proxy is for the web, not for the machines one operates.
+    let mut http = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(timeout);
+    if let Some(file) = &means.ca {
+        let pem = std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()))?;
+        let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+        if certificates.is_empty() {
+            bail!("{}: it has no certificate in PEM", file.display());
+        }
+        http = http.tls_certs_only(certificates);
+    }
+    if let Some(identity) = means.identity()? {
+        http = http.identity(identity);
+    }
+    let (name, url) = match name.strip_prefix("unix:") {
+        Some(path) => {
+            http = http.unix_socket(Path::new(path));
+            (path, Url::parse("http://localhost")?)
+        }
+        None => (name, parse_url(name)?),
+    };
+    let token = read_token(name, means.token_file.as_deref())?;
+    let http = http.build().with_context(|| format!("{name}: no connection can be prepared"))?;
+    Ok(Server { name: name.into(), url, http, token })
+}
+
 /// The socket of the server that serves this configuration.
 fn socket(file: &Path) -> anyhow::Result<PathBuf> {
     match Config::read(file) {
@@ -175,8 +196,60 @@ fn parse_url(text: &str) -> anyhow::Result<Url> {
 /// Servers that are operated together.
 struct Group {
     servers: Vec<String>,
+    means: Means,
+}
+
+/// What opens a server's doors, and tells that it is the right one.
+#[derive(Clone, Default)]
+struct Means {
     token_file: Option<PathBuf>,
     ca: Option<PathBuf>,
+    client_cert: Option<PathBuf>,
+    client_key: Option<PathBuf>,
+}
+
+impl Means {
+    /// What stands on the command line is nearer than what stands in a file. A certificate and its key come
+    /// from one place.
+    fn or(self, group: Means) -> Means {
+        let (client_cert, client_key) = match self.client_cert {
+            Some(own) => (Some(own), self.client_key),
+            None => (group.client_cert, self.client_key.or(group.client_key)),
+        };
+        Means {
+            token_file: self.token_file.or(group.token_file),
+            ca: self.ca.or(group.ca),
+            client_cert,
+            client_key,
+        }
+    }
+
+    /// The certificate of one's own, with its key.
+    fn identity(&self) -> anyhow::Result<Option<Identity>> {
+        let read =
+            |file: &Path| std::fs::read(file).with_context(|| format!("{}: cannot be read", file.display()));
+        let Some(certificate) = &self.client_cert else {
+            if let Some(key) = &self.client_key {
+                bail!(Wrong(format!(
+                    "{} is a key without a certificate; name that with --client-cert",
+                    key.display()
+                )));
+            }
+            return Ok(None);
+        };
+        let mut pem = read(certificate)?;
+        if let Some(key) = &self.client_key {
+            pem.push(b'\n');
+            pem.extend(read(key)?);
+        }
+        let file = certificate.display();
+        let identity = Identity::from_pem(&pem);
+        Ok(Some(identity.with_context(|| {
+            format!(
+                "{file}: a certificate and its key in PEM are needed; name the key's file with --client-key"
+            )
+        })?))
+    }
 }
 
 fn default_file() -> Option<PathBuf> {
@@ -203,7 +276,13 @@ fn read_groups(file: &Path, text: &str) -> anyhow::Result<Vec<(String, Group)>> 
                 servers.push(server.value);
             }
             let mut path = |name| fields.text(name).map(|path| folder.join(path.value));
-            let group = Group { servers, token_file: path("token_file"), ca: path("ca") };
+            let means = Means {
+                token_file: path("token_file"),
+                ca: path("ca"),
+                client_cert: path("client_cert"),
+                client_key: path("client_key"),
+            };
+            let group = Group { servers, means };
             fields.finish();
             groups.push((name.value, group));
         }

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -288,6 +289,39 @@ fn clients_may_need_a_certificate() {
     assert!(servers.get(address, None).is_err());
     let own = clients.sign(ExtendedKeyUsagePurpose::ClientAuth);
     assert!(servers.get(address, Some(&own)).unwrap().ends_with("ok\n"));
+    // The command line has one, too: with it, the server asks for a token; without, it does not talk.
+    let write = |name: &str, text: &str| folder.write(name, text);
+    write("authority.pem", &servers.pem);
+    write("own.pem", &own.0);
+    write("own.key", &own.1);
+    write(
+        "cli.toml",
+        &format!(
+            "[group.edge]\nservers = [\"https://localhost:{0}\"]\nca = \"authority.pem\"\nclient_cert = \"own.pem\"\nclient_key = \"own.key\"\n",
+            address.port()
+        ),
+    );
+    let url = format!("https://localhost:{}", address.port());
+    let status = |to: &str| {
+        let mut rhumb = Command::new(env!("CARGO_BIN_EXE_rhumb"));
+        let words = format!("status --server {to} --cli-config cli.toml");
+        let output = rhumb.args(words.split(' ')).current_dir(folder.path()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (to, code, words) in [
+        ("edge".to_string(), 1, "401"),
+        (format!("{url} --ca authority.pem --client-cert own.pem --client-key own.key"), 1, "401"),
+        (format!("{url} --ca authority.pem"), 3, "is not reachable"),
+        (format!("{url} --ca authority.pem --client-key own.key"), 2, "name that with --client-cert"),
+        (
+            format!("{url} --ca authority.pem --client-cert own.pem"),
+            1,
+            "name the key's file with --client-key",
+        ),
+    ] {
+        let (ended, said) = status(&to);
+        assert!(ended == code && said.contains(words), "{to}: {ended} {said}");
+    }
     let stranger = Authority::new().sign(ExtendedKeyUsagePurpose::ClientAuth);
     assert!(servers.get(address, Some(&stranger)).is_err());
     running.stop();
