@@ -16,7 +16,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use tokio::sync::{broadcast, watch};
 use utoipa::IntoParams;
@@ -96,6 +96,9 @@ pub async fn follow(
         let event = Event::default().event("change").id(entry.revision.to_string()).data(line);
         Some((Ok::<_, Infallible>(event), follower))
     });
+    // Who begins with now learns where that is, to go on from there whether or not something has come.
+    let begin = after.is_none().then(|| Ok(Event::default().id(last.to_string())));
+    let events = stream::iter(begin).chain(events);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }
 

@@ -17,6 +17,8 @@ use crate::state::model::Time;
 
 /// Lines that a server sends at once.
 const PAGE_MOST: usize = 1000;
+/// How long a stream of events may be silent: servers send a comment every 15 seconds, so three are missing.
+const SILENCE_MOST: Duration = Duration::from_secs(50);
 /// Until a server that has gone is asked for events again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -95,7 +97,7 @@ pub fn lines_table(lines: &[AuditLine], now: Time) -> String {
 
 /// Prints what happens, a line each, until it is interrupted.
 pub fn events(config: &Path, args: &EventsArgs) -> anyhow::Result<Outcome> {
-    let servers = args.to.servers(config)?;
+    let servers = args.to.patient_servers(config, SILENCE_MOST)?;
     let is_one = servers.len() == 1;
     let answers = ask(&servers, |server| {
         let followed = follow(server, args.since, &|line, data| {
@@ -126,11 +128,9 @@ fn follow(
     loop {
         let request = Request::get(&["events"]).with_header("Last-Event-ID", last);
         let mut go_on = true;
-        let ended = server.follow(&request, |text| {
-            was_there = true;
+        let ended = server.follow(&request, &mut last, |text| {
             let Ok(data) = serde_json::from_str::<Value>(text) else { return true };
             let Ok(line) = AuditLine::deserialize(&data) else { return true };
-            last = Some(line.revision);
             go_on = print(&line, &data);
             go_on
         });
@@ -164,4 +164,54 @@ pub fn rollback(config: &Path, args: &RollbackArgs) -> anyhow::Result<Outcome> {
     };
     let request = |_: &Server, dry_run| Ok(Request::post(&["rollback"], &body(dry_run)));
     write_and_tell(&servers, args.to.json, &args.write, request)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io::{BufRead, BufReader};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Takes a connection, and says this; what was asked, and the connection, which stays open.
+    fn say(listener: &TcpListener, events: &str) -> (String, TcpStream) {
+        let (mut stream, _) = listener.accept().unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+        let asked: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{events}").unwrap();
+        (asked.join("\n").to_ascii_lowercase(), stream)
+    }
+
+    /// Neither end closes the connection: whoever listens comes back, and misses nothing.
+    #[test]
+    fn a_silent_connection_is_dead() {
+        // Another test may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let http = reqwest::blocking::Client::builder().no_proxy().timeout(Duration::from_millis(200));
+        let server = Server { name: "here".into(), url, http: http.build().unwrap(), token: None };
+        let line = json!({
+            "revision": 18, "time": "2026-11-24T02:14:00Z", "who": "local", "from": "", "action": "drain",
+            "object": "eu-west-1", "reason": "x", "forced": false, "keys": []
+        });
+        let asked = std::thread::spawn(move || {
+            let first = say(&listener, "id: 17\n\n");
+            let second = say(&listener, &format!("event: change\nid: 18\ndata: {line}\n\n"));
+            [first.0, second.0]
+        });
+        let printed = RefCell::new(Vec::new());
+        let print = |line: &AuditLine, _: &Value| {
+            printed.borrow_mut().push(line.revision);
+            false
+        };
+        follow(&server, None, &print).unwrap();
+        assert_eq!(printed.into_inner(), [18]);
+        let [first, second] = asked.join().unwrap();
+        assert!(
+            !first.contains("last-event-id") && second.contains("last-event-id: 17"),
+            "{first}\n{second}"
+        );
+    }
 }

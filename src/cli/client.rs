@@ -10,7 +10,6 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
-use std::time::Duration;
 
 use jiff::fmt::rfc2822;
 use reqwest::Method;
@@ -24,8 +23,6 @@ use super::connect::Token;
 use crate::api::bodies::{Page, ProblemBody};
 use crate::state::model::Time;
 
-/// As good as for ever, for what has no end.
-const YEAR: Duration = Duration::from_secs(365 * 86_400);
 /// What stands before every path.
 const API: [&str; 2] = ["api", "v1"];
 
@@ -116,7 +113,7 @@ pub struct Said<T> {
 impl Server {
     /// Asks, and reads the body.
     pub fn call<T: DeserializeOwned>(&self, request: &Request) -> Result<Said<T>, Failure> {
-        let response = self.send(request, None)?;
+        let response = self.send(request)?;
         let at = time_of(&response);
         let text = response.text().map_err(|error| self.broken(&error))?;
         let text = if text.trim().is_empty() { "null" } else { &text };
@@ -143,12 +140,21 @@ impl Server {
         }
     }
 
-    /// Follows server-sent events: `take` gets the data of each, until the server ends or it says stop.
-    pub fn follow(&self, request: &Request, mut take: impl FnMut(&str) -> bool) -> Result<(), Failure> {
-        // Events may be days apart, so the answer as a whole has no end.
-        let response = self.send(request, Some(YEAR))?;
+    /// Follows server-sent events: `take` gets the data of each, until the server ends, the connection breaks
+    /// or is silent for too long, or it says stop. `last` becomes the revision that is known last.
+    pub fn follow(
+        &self,
+        request: &Request,
+        last: &mut Option<u64>,
+        mut take: impl FnMut(&str) -> bool,
+    ) -> Result<(), Failure> {
+        // Events may be days apart, so the answer has no end; but comments come in between.
+        let response = self.send(request)?;
         for line in BufReader::new(response).lines() {
-            let line = line.map_err(|error| Failure::Unreachable(format!("{}: {error}", self.name)))?;
+            let Ok(line) = line else { break };
+            if let Some(id) = line.strip_prefix("id:") {
+                *last = id.trim().parse().ok().or(*last);
+            }
             if let Some(data) = line.strip_prefix("data:")
                 && !take(data.trim())
             {
@@ -158,7 +164,7 @@ impl Server {
         Ok(())
     }
 
-    fn send(&self, request: &Request, timeout: Option<Duration>) -> Result<Response, Failure> {
+    fn send(&self, request: &Request) -> Result<Response, Failure> {
         let mut url = self.url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(&request.path);
@@ -175,9 +181,6 @@ impl Server {
         }
         if let Some(body) = &request.body {
             builder = builder.json(body);
-        }
-        if let Some(timeout) = timeout {
-            builder = builder.timeout(timeout);
         }
         let response = builder.send().map_err(|error| self.broken(&error))?;
         if response.status().is_success() { Ok(response) } else { Err(self.refused(response, request)) }

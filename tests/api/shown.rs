@@ -266,10 +266,10 @@ fn events_go_on_from_where_they_were() {
     let mut stream = control.local("GET", "/api/v1/events").header("last-event-id", "3").open();
     drain(&control, "sa-east-1");
     assert_eq!(events(&control, &mut stream, 2), [4, 5]);
-    // From now on.
+    // From now on, and it says from where.
     let mut stream = control.local("GET", "/api/v1/events").open();
     drain(&control, "ca-central-1");
-    assert_eq!(events(&control, &mut stream, 1), [6]);
+    assert_eq!(events(&control, &mut stream, 2), [5, 6]);
     // More than the channel holds, to one who does not read.
     for percent in 0..1200 {
         let body = json!({ "scope": { "pop": "eu-west-1" }, "reason": "x", "percent": percent % 99 + 1 });
