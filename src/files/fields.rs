@@ -18,10 +18,11 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::Deserialize;
 use toml::Spanned;
-use toml::de::{DeString, DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue, Deserializer};
 
-use super::Problem;
+use super::{Json, Problem};
 
 /// A value and the line it stands on, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,13 @@ impl<'s> Fields<'s> {
     /// Whether a field is written and not yet taken out, be it right or wrong.
     pub fn has(&self, name: &str) -> bool {
         self.table.contains_key(name)
+    }
+
+    /// What is left in it, as it was written; nothing where a number is beyond what numbers are here, which is
+    /// an error of whoever reads it.
+    pub fn to_json(&self) -> Json {
+        let table = Deserializer::from(Spanned::new(0..0, self.table.clone()));
+        Json::deserialize(table).unwrap_or_default()
     }
 
     /// Whether a field is a table.

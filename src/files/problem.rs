@@ -42,6 +42,11 @@ impl Problem {
         }
     }
 
+    /// An error in what somebody asks for, which stands in no file.
+    pub fn of_request(message: impl Into<String>) -> Problem {
+        Problem::error(Path::new(""), None, message)
+    }
+
     /// A warning about a file.
     pub fn warning(file: &Path, line: impl Into<Option<usize>>, message: impl Into<String>) -> Problem {
         Problem { severity: Severity::Warning, ..Problem::error(file, line, message) }
@@ -56,6 +61,17 @@ impl Problem {
     pub fn at(self, field: impl Into<String>) -> Problem {
         Problem { field: field.into(), ..self }
     }
+
+    /// `object: field: message`, leaving out what is empty: for what stands in no file.
+    pub fn words(&self) -> String {
+        let parts = [&self.object, &self.field, &self.message];
+        parts
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .map(String::as_str)
+            .collect::<Vec<&str>>()
+            .join(": ")
+    }
 }
 
 /// `file:line: error: object: field: message`, leaving out what is empty.
@@ -69,11 +85,6 @@ impl fmt::Display for Problem {
             Severity::Error => ": error: ",
             Severity::Warning => ": warning: ",
         })?;
-        for part in [&self.object, &self.field] {
-            if !part.is_empty() {
-                write!(f, "{part}: ")?;
-            }
-        }
-        f.write_str(&self.message)
+        f.write_str(&self.words())
     }
 }
