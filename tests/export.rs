@@ -5,11 +5,12 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use rhumb::state::model::{
-    Drain, Migration, MigrationEvent, MigrationGuard, MigrationState, Model, Plan, Return, Role, Row, Scope,
-    Split, Suspension, Time, Token,
+    Drain, Migration, MigrationEvent, MigrationGuard, MigrationState, Model, Monitor, Plan, Policy, Return,
+    Role, Row, Scope, Split, Suspension, Time, Token,
 };
 use rhumb::state::store::Contents;
 use rhumb::state::store::export::{Export, check};
+use serde_json::json;
 
 fn time() -> impl Strategy<Value = Time> {
     (0i64..4_000_000_000, 0i32..1_000_000_000).prop_map(|(second, nano)| Time::new(second, nano).unwrap())
@@ -78,6 +79,39 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn monitor()(
+        names in (name(), name(), ".*", name()),
+        port in 1..=65535u16,
+        jitter in of(0.0..=0.5f64),
+        since in time(),
+        revision in 0..1u64,
+    ) -> Row {
+        let [name, owner, reason, pool] = names.into();
+        let mut fields = json!({ "kind": "tcp", "port": port, "target": { "pool": pool } });
+        if let Some(jitter) = jitter {
+            fields["jitter"] = json!(jitter);
+        }
+        let fields = fields.as_object().unwrap().clone();
+        Row::Monitor(Monitor { name, fields, owner, reason, since, revision })
+    }
+}
+
+prop_compose! {
+    fn policy()(
+        names in (name(), name(), ".*"),
+        capacity in btree_map(name(), 0.0..1e9f64, 0..4),
+        share in 0.0..=1.0f64,
+        since in time(),
+        revision in 0..1u64,
+    ) -> Row {
+        let [pool, owner, reason] = names.into();
+        let fields = json!({ "capacity": capacity, "max_down_capacity": share, "failover": { "for": "20s" } });
+        let fields = fields.as_object().unwrap().clone();
+        Row::Policy(Policy { pool, fields, owner, reason, since, revision })
+    }
+}
+
 fn row() -> impl Strategy<Value = Row> {
     let token = (name(), name(), of(name()), time(), of(time())).prop_map(
         |(name, hash, pool, created_at, expires_at)| {
@@ -88,7 +122,7 @@ fn row() -> impl Strategy<Value = Row> {
         (name(), name(), ".*", time(), of(time())).prop_map(|(pool, owner, reason, since, until)| {
             Row::Suspension(Suspension { pool, owner, reason, since, until })
         });
-    prop_oneof![drain(), a_split().prop_map(Row::Split), migration(), token, suspension]
+    prop_oneof![drain(), a_split().prop_map(Row::Split), migration(), token, suspension, monitor(), policy()]
 }
 
 prop_compose! {
@@ -142,6 +176,14 @@ const EXAMPLE: &str = r#"{
     {
       "key": "split/wss/tokyo", "kind": "split", "pool": "wss", "pop": "tokyo", "weights": {"envoy": 10.5},
       "owner": "ops", "since": "2026-11-24T12:00:00Z", "revision": 5
+    },
+    {
+      "key": "monitor/probe", "kind": "monitor", "name": "probe", "owner": "ops", "since": "2026-11-24T12:00:00Z",
+      "fields": {"kind": "tcp", "port": 443, "target": {"pool": "wss"}}, "revision": 4
+    },
+    {
+      "key": "policy/wss", "kind": "policy", "pool": "wss", "owner": "ops", "since": "2026-11-24T12:00:00Z",
+      "fields": {"failover": {"detect": 0.5}}
     }
   ],
   "values": {"a": "1"}
@@ -171,6 +213,17 @@ fn slips_are_named() {
             "drain/ops:dublin: revision: 7 is above the export's, which is 6",
         ),
         ("10.5", "-1", "split/wss/tokyo: weights.envoy: -1 is no weight"),
+        (
+            "\"port\": 443",
+            "\"prot\": 443",
+            "monitor/probe: fields: monitor probe: prot: unknown field; did you mean `port`?",
+        ),
+        ("\"name\": \"probe\"", "\"name\": \"\"", "monitor/probe: the key of this row is monitor/; "),
+        (
+            "\"detect\": 0.5",
+            "\"detect\": 5",
+            "policy/wss: fields: pool wss failover: detect: 5 is out of range; write 0.01 to 1",
+        ),
         ("\"a\"", "\"\"", "values: a key is empty, with `1`"),
         ("\"format\": 1", "\"format\": 2", "an export of format 2, and this rhumb reads format 1"),
         ("\"format\": 1,", "", "no export: missing field `format`"),

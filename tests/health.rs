@@ -37,7 +37,7 @@ fn plan(text: &str) -> Plan {
     chains.read_file(Path::new("test.toml"), text, &mut problems);
     chains.check_monitors(&mut problems);
     assert_eq!(problems, [], "{text}");
-    chains.plan()
+    chains.monitors().plan(&Default::default())
 }
 
 fn check(fields: &str) -> Arc<Check> {

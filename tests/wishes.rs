@@ -20,7 +20,7 @@ use rhumb::state::clock::{Clocks, Reading};
 use rhumb::state::keeper::{self, Beginning, Done, Fed, Kept, Note, State, Wish};
 use rhumb::state::live::{FeedValue, VerdictValue};
 use rhumb::state::model::{Actor, Entry, LiveValues, MigrationGuard, Plan, Return, Scope, Time};
-use rhumb::state::policy::Stale;
+use rhumb::state::policy::{self, Stale};
 use rhumb::state::store::Store;
 use rhumb::state::store::embedded::Embedded;
 use support::breakable::{Breakable, Trouble};
@@ -30,7 +30,7 @@ const START: i64 = 1_800_000_000;
 
 #[test]
 fn transcripts() {
-    support::transcript::run("tests/wishes", 5, |file, _| Node::new(file), Node::perform);
+    support::transcript::run("tests/wishes", 8, |file, _| Node::new(file), Node::perform);
 }
 
 /// A node without sockets: files, store, keeper.
@@ -93,6 +93,11 @@ impl Node {
     }
 
     fn perform(&mut self, command: &str) -> String {
+        let said = self.act(command);
+        said.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+
+    fn act(&mut self, command: &str) -> String {
         let words = split_words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words[..] {
@@ -117,6 +122,14 @@ impl Node {
             ["restart"] => {
                 self.stop();
                 self.start();
+                String::new()
+            }
+            ["reload", "without", file] => {
+                let path = self.folder.path().join("filter-chains").join(file);
+                let aside = self.folder.path().join(file);
+                fs::rename(&path, &aside).unwrap();
+                self.state().load(self.folder.load().unwrap_or_else(|problems| panic!("{problems:#?}")));
+                fs::rename(&aside, &path).unwrap();
                 String::new()
             }
             ["reload", ref without @ ..] => {
@@ -146,6 +159,8 @@ impl Node {
             ["ask", name, client] => self.ask(name, client),
             ["drains"] => self.drains(),
             ["splits"] => self.splits(),
+            ["monitors"] => self.monitors(),
+            ["policy", pool] => self.policy(pool),
             ["log"] => self.log(),
             ["state"] => self.status(),
             ["feed", feed, ref rest @ ..] => self.feed(feed, rest),
@@ -259,6 +274,41 @@ impl Node {
         };
         let splits = view.model.splits.values().map(split);
         splits.chain(view.model.migrations.values().map(migration)).collect()
+    }
+
+    /// What is probed, by monitor, and which rows are not in force.
+    fn monitors(&self) -> String {
+        let view = self.state().view();
+        let mut said = String::new();
+        let mut probed: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for one in view.base.monitors.plan(&view.model.monitors).monitored {
+            let how = format!("{} on port {}", one.check.kind.line().name, one.check.port);
+            *probed.entry((one.monitor, how)).or_default() += 1;
+        }
+        for ((monitor, how), answers) in probed {
+            writeln!(said, "{monitor}: {how}, {answers} answers").unwrap();
+        }
+        for (name, row) in &view.model.monitors {
+            let state =
+                view.base.monitors.dormant(row).map_or("in force".into(), |why| format!("dormant: {why}"));
+            writeln!(said, "r{} by {}: {name} {state}", row.row.revision, row.row.owner).unwrap();
+        }
+        said
+    }
+
+    fn policy(&self, pool: &str) -> String {
+        let view = self.state().view();
+        let mut said = String::new();
+        if view.base.pools.contains_key(pool) {
+            let json = policy::in_force(&view.base, &view.model, pool).to_json();
+            said = json.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+        }
+        if let Some(row) = view.model.policies.get(pool) {
+            writeln!(said, "r{} by {}", row.row.revision, row.row.owner).unwrap();
+            said +=
+                &policy::dormant(&view.base, row).map_or(String::new(), |why| format!("dormant: {why}\n"));
+        }
+        said
     }
 
     fn log(&self) -> String {
@@ -392,6 +442,10 @@ impl Node {
             },
             "split" => Change::Split { pool: text("pool").unwrap(), pop: text("pop"), weights: weights() },
             "files" => Change::ClearSplit { pool: text("pool").unwrap(), pop: text("pop") },
+            "monitor" => Change::SetMonitor { name: words[1].into(), fields: json(words[2]) },
+            "unmonitor" => Change::ClearMonitor { name: words[1].into() },
+            "policy" => Change::SetPolicy { pool: words[1].into(), fields: json(words[2]) },
+            "unpolicy" => Change::ClearPolicy { pool: words[1].into() },
             "migrate" => Change::StartMigration {
                 plan: Plan {
                     pool: text("pool").unwrap(),
@@ -428,6 +482,11 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// A table's fields, with `'` for quotes.
+fn json(text: &str) -> rhumb::files::Json {
+    serde_json::from_str(&text.replace('\'', "\"")).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// Words, where `"..."` is one.

@@ -1,92 +1,19 @@
-//! `/api/v1/monitors`, heartbeats, and `/api/v1/pools/{pool}/suspension`: what health says, and stopping what it
-//! does.
+//! Heartbeats, and `/api/v1/pools/{pool}/suspension`: what health is told, and stopping what it does.
 
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::App;
 use super::auth::Caller;
-use super::bodies::{AddressBody, Changed, Heartbeat, HistoryLine, MonitorBody, Page, Suspend};
+use super::bodies::{Changed, Heartbeat, Suspend};
 use super::problem::Problem;
-use super::shown::Tagged;
 use super::splits::Removal;
-use super::take::{IfMatch, Input, Params, Part, maybe_seconds};
+use super::take::{IfMatch, Input, Params, maybe_seconds};
 use super::write::{Ask, done, write};
-use crate::health::MonitorStatus;
 use crate::state::change::Change;
-
-/// Which monitors.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct Filter {
-    /// Of this pool.
-    pool: Option<String>,
-    /// Only those that say so.
-    up: Option<bool>,
-    /// At most so many items.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<usize>,
-    /// Where the part before ended: its `next`.
-    cursor: Option<String>,
-}
-
-/// Lists what each monitor says of each answer.
-#[utoipa::path(
-    get, path = "/api/v1/monitors", tag = "health",
-    params(Filter),
-    responses((status = 200, description = "A part of the list.", body = Page<MonitorBody>)),
-)]
-pub async fn list(
-    State(app): State<Arc<App>>,
-    Params(filter): Params<Filter>,
-) -> Result<Tagged<Page<MonitorBody>>, Problem> {
-    let mut all = (app.hooks.monitors)();
-    all.retain(|status| {
-        let up = status.verdict.as_ref().map(|verdict| verdict.up);
-        filter.pool.as_ref().is_none_or(|pool| *pool == status.pool)
-            && filter.up.is_none_or(|wanted| up == Some(wanted))
-    });
-    let key = |status: &MonitorStatus| format!("{} {}", status.monitor, status.answer);
-    all.sort_by_cached_key(key);
-    let part = Part { limit: filter.limit, cursor: filter.cursor };
-    let page = part.of(all.into_iter().map(|status| (key(&status), body(status))))?;
-    Ok(Tagged(app.state.view().model.revision, page))
-}
-
-fn body(status: MonitorStatus) -> MonitorBody {
-    let MonitorStatus { monitor, answer, pool, kind, verdict, addresses, history } = status;
-    let addresses = addresses.into_iter().map(|address| AddressBody {
-        address: address.address.map(|address| address.to_string()),
-        up: address.up,
-        checked_at: address.checked_at,
-        error: address.error,
-        warning: address.warning,
-        latency_ms: address.latency_ms,
-    });
-    let line = |(at, up, why): (_, bool, String)| HistoryLine {
-        time: at,
-        what: if up { "up".into() } else { format!("down: {why}") },
-    };
-    MonitorBody {
-        monitor,
-        answer,
-        pool,
-        kind: kind.into(),
-        up: verdict.as_ref().map(|verdict| verdict.up),
-        since: verdict.as_ref().map(|verdict| verdict.since),
-        error: verdict.as_ref().map_or_else(String::new, |verdict| verdict.error.clone()),
-        flapping: verdict.as_ref().is_some_and(|verdict| verdict.flapping),
-        frozen: verdict.as_ref().is_some_and(|verdict| verdict.frozen),
-        addresses: addresses.collect(),
-        history: history.into_iter().map(|event| line((event.at, event.up, event.why))).collect(),
-    }
-}
 
 /// Takes a heartbeat of a push monitor.
 #[utoipa::path(

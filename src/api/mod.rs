@@ -32,6 +32,8 @@ mod explain;
 mod feeds;
 mod health;
 mod migrations;
+mod monitors;
+mod policies;
 mod pools;
 mod pops;
 mod process;
@@ -110,6 +112,8 @@ pub struct Hooks {
     pub heartbeat: Box<TakeHeartbeat>,
     /// How the receivers of notices are.
     pub notices: Box<dyn Fn() -> Vec<HookStatus> + Send + Sync>,
+    /// Waits until health probes and decides by what is wanted now. It may take some milliseconds.
+    pub settle: Box<dyn Fn() + Send + Sync>,
     /// What health and load ask a person to look at. It may take some milliseconds.
     pub health_alarms: Box<Alarms>,
     /// The wall clock.
@@ -130,6 +134,7 @@ impl Default for Hooks {
             monitors: Box::new(Vec::new),
             heartbeat: Box::new(|_, _| false),
             notices: Box::new(Vec::new),
+            settle: Box::new(|| {}),
             health_alarms: Box::new(|_| Vec::new()),
             clock: Box::new(Time::now),
         }

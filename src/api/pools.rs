@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 
-use super::App;
 use super::bodies::{Page, PoolBody};
 use super::problem::Problem;
 use super::shown::{self, Tagged, known_pool};
 use super::take::{Params, Part};
+use super::{App, policies};
 use crate::state::base::BasePool;
 use crate::state::guards::drained_capacity;
 use crate::state::model::Time;
+use crate::state::policy::in_force;
 use crate::state::view::View;
 
 /// Lists the pools.
@@ -50,8 +51,9 @@ fn body(name: &str, pool: &BasePool, view: &View, now: Time) -> PoolBody {
         pool: name.into(),
         file: shown::file(&pool.place),
         drained_percent: drained_capacity(&view.base, &view.model, name, now) * 100.0,
-        max_drained_percent: pool.policy.max_drained_capacity * 100.0,
+        max_drained_percent: in_force(&view.base, &view.model, name).max_drained_capacity * 100.0,
         suspended: view.model.suspensions.get(name).map(|suspension| suspension.reason.clone()),
+        policy_from: policies::origin(name, view),
         answers: pool.answers.iter().map(|answer| shown::answer(answer, view, now)).collect(),
     }
 }

@@ -13,6 +13,7 @@ use crate::state::base::{BaseAnswer, BasePop};
 use crate::state::change::no_such;
 use crate::state::live::{drained, weight};
 use crate::state::model::Time;
+use crate::state::policy::in_force;
 use crate::state::view::View;
 
 /// Lists the sites.
@@ -70,7 +71,8 @@ fn in_pool(pop: &str, pool: &str, view: &View, shares: &[ShareBody], now: Time) 
         Some(0) => "serving",
         Some(_) => "draining",
     };
-    let capacities = view.base.pools[pool].policy.capacities(view.base.pops_of(pool).into_iter());
+    let policy = in_force(&view.base, &view.model, pool);
+    let capacities = policy.capacities(view.base.pops_of(pool).into_iter());
     let (all, capacity) = (capacities.values().sum::<f64>(), capacities.get(pop).copied().unwrap_or(0.0));
     PopPool {
         pool: pool.into(),

@@ -22,6 +22,7 @@ use tracing::error;
 
 use super::App;
 use super::bodies::ProblemBody;
+use crate::files;
 use crate::state::change::Refusal;
 
 /// The media type of a problem.
@@ -65,6 +66,7 @@ impl Problem {
             title: title.into(),
             status: status.as_u16(),
             detail: detail.into(),
+            object: None,
             field: None,
             revision: None,
             guards: Vec::new(),
@@ -131,6 +133,7 @@ impl From<Refusal> for Problem {
         match refusal {
             Refusal::NotFound(_) => Problem::not_found(detail),
             Refusal::Invalid { field, message } => Problem::invalid(field, message),
+            Refusal::Fields(problems) => of_fields(&problems),
             Refusal::Forbidden(_) => Problem::forbidden(detail),
             Refusal::Conflict(_) => Problem::new(StatusCode::CONFLICT, detail),
             Refusal::Guarded(guards) => {
@@ -155,6 +158,17 @@ impl From<Refusal> for Problem {
             Refusal::Unavailable(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail),
         }
     }
+}
+
+/// Fields of a table: the first by name, and all of them in words, one a line.
+fn of_fields(problems: &[files::Problem]) -> Problem {
+    let words: Vec<String> = problems.iter().map(files::Problem::words).collect();
+    let mut problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, words.join("\n"));
+    if let Some(first) = problems.first() {
+        problem.body.object = Some(first.object.clone());
+        problem.body.field = Some(first.field.clone()).filter(|field| !field.is_empty());
+    }
+    problem
 }
 
 impl IntoResponse for Problem {

@@ -20,8 +20,8 @@ use super::auth::Rule::{self, Needs, NeedsAll, Open};
 use super::auth::check;
 use super::problem::{PROBLEM_JSON, Problem, see_through};
 use super::{
-    App, audit, drains, events, explain, feeds, health, migrations, pools, pops, process, records, splits,
-    status, store, tokens,
+    App, audit, drains, events, explain, feeds, health, migrations, monitors, policies, pools, pops, process,
+    records, splits, status, store, tokens,
 };
 use crate::state::model::Role::{Admin, Drain, Feed, Operate, Read};
 
@@ -63,10 +63,16 @@ fn table(metrics_public: bool) -> Vec<Row> {
         (Needs(Read), routes!(feeds::list)),
         (Needs(Read), routes!(feeds::show)),
         (Needs(Feed), routes!(feeds::give)),
-        (Needs(Read), routes!(health::list)),
+        (Needs(Read), routes!(monitors::list)),
+        (Needs(Read), routes!(monitors::show)),
+        (Needs(Operate), routes!(monitors::set)),
+        (Needs(Operate), routes!(monitors::clear)),
         (Needs(Feed), routes!(health::heartbeat)),
         (Needs(Operate), routes!(health::suspend)),
         (Needs(Operate), routes!(health::resume)),
+        (Needs(Read), routes!(policies::show)),
+        (Needs(Operate), routes!(policies::set)),
+        (Needs(Operate), routes!(policies::clear)),
         (Needs(Read), routes!(explain::explain_query)),
         (Needs(Read), routes!(audit::list)),
         (Needs(Read), routes!(events::follow)),

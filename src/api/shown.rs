@@ -186,7 +186,7 @@ pub fn meta(values: &LiveValues) -> MetaBody {
 
 /// A file of the operator's, as it is named.
 pub fn file(place: &crate::state::chains::Place) -> String {
-    format!("{}:{}", place.file.display(), place.line)
+    place.to_string()
 }
 
 /// A pool, or what there is instead.

@@ -15,7 +15,7 @@ use super::write::{Ask, done, write};
 use crate::state::change::Change;
 use crate::state::store::export::{self, Export};
 
-/// Puts drains and splits back to where they were at a revision, and holds open migrations.
+/// Puts drains, splits, monitors and policies back to where they were at a revision, and holds open migrations.
 #[utoipa::path(
     post, path = "/api/v1/rollback", tag = "state",
     request_body = RollbackBody,

@@ -98,6 +98,11 @@ pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, 
         }
         Err(refusal) => return Err(refusal.into()),
     };
+    if done.changed && concerns_health(&ask.change) {
+        let app = app.clone();
+        // The change is made, whatever becomes of who waits for it.
+        let _ = tokio::task::spawn_blocking(move || (app.hooks.settle)()).await;
+    }
     let after = app.state.view();
     let mut notes = done.words;
     notes.extend(done.forced.iter().map(|guard| format!("passed by force: {guard}")));
@@ -185,6 +190,18 @@ async fn impact(app: &Arc<App>, view: Arc<View>, after: Model) -> Option<serde_j
     tokio::task::spawn_blocking(move || (app.hooks.impact)(&view, &after)).await.ok().flatten()
 }
 
+/// Whether health probes or decides otherwise from then on.
+fn concerns_health(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::SetMonitor { .. }
+            | Change::ClearMonitor { .. }
+            | Change::SetPolicy { .. }
+            | Change::ClearPolicy { .. }
+            | Change::RollBack { .. }
+    )
+}
+
 /// What a change touches.
 fn scopes_of(change: &Change, view: &View) -> Vec<Scope> {
     let of_pool = |pool: &str| vec![Scope { pool: Some(pool.into()), ..Scope::default() }];
@@ -205,7 +222,11 @@ fn scopes_of(change: &Change, view: &View) -> Vec<Scope> {
         Change::CreateToken(_)
         | Change::RevokeToken { .. }
         | Change::Suspend { .. }
-        | Change::Unsuspend { .. } => Vec::new(),
+        | Change::Unsuspend { .. }
+        | Change::SetMonitor { .. }
+        | Change::ClearMonitor { .. }
+        | Change::SetPolicy { .. }
+        | Change::ClearPolicy { .. } => Vec::new(),
     }
 }
 

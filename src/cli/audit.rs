@@ -51,7 +51,7 @@ pub struct EventsArgs {
 /// Where to go back to.
 #[derive(clap::Args)]
 pub struct RollbackArgs {
-    /// Drains and splits become what they were at this revision, as `rhumb audit` lists it.
+    /// Drains, splits, monitors and policies become what they were at this revision, as `rhumb audit` lists it.
     revision: u64,
     /// Why.
     #[arg(long, short, value_name = "TEXT")]
@@ -152,7 +152,7 @@ fn event_words(line: &AuditLine) -> String {
     format!("{}  {revision}  {who}  {action} {object}{forced}{why}", time.strftime("%F %H:%M:%SZ"))
 }
 
-/// Puts drains and splits back.
+/// Puts back what steers.
 pub fn rollback(config: &Path, args: &RollbackArgs) -> anyhow::Result<Outcome> {
     let servers = args.to.servers(config)?;
     let body = |dry_run| RollbackBody {

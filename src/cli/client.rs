@@ -310,12 +310,14 @@ impl Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let ProblemBody { title, status, detail, field, guards, .. } = &self.problem;
+        let ProblemBody { title, status, detail, object, field, guards, .. } = &self.problem;
         write!(f, "{} refused it: {title} ({status})", self.server)?;
         // The detail of a guarded write points at its guards, which follow.
         if guards.is_empty() {
             let detail = detail.replace('\n', "\n  ");
-            let field = field.as_ref().map_or(String::new(), |field| format!("{field}: "));
+            // With an object, the detail names both.
+            let field = field.as_ref().filter(|_| object.is_none());
+            let field = field.map_or(String::new(), |field| format!("{field}: "));
             write!(f, "\n  {field}{detail}")?;
         }
         for guard in guards {

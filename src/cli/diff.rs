@@ -14,6 +14,7 @@ use crate::state::edits::{Edit, edits};
 use crate::state::impact::{
     Impact, RecordImpact, address_space_v6, capacities, compare, compare_space, percent, thousands,
 };
+use crate::state::model::Model;
 use crate::state::{Loaded, load};
 
 /// IPv4 networks that stand for all where chance has a say: one is two thousandths of a percent.
@@ -53,7 +54,7 @@ fn tell(args: &Args) -> anyhow::Result<bool> {
     let (old, old_chains) = read(&args.old)?;
     let (new, new_chains) = read(&args.new)?;
     let networks = address_space_v6(&new.world, ESTIMATED_FROM_V6);
-    let capacities = capacities(&new.base);
+    let capacities = capacities(&new.base, &Model::default());
     let told = Told {
         written: edits(&old_chains, &new_chains),
         ipv4: compare_space(&old.snapshot, &new.snapshot, &new.world, ESTIMATED_FROM_V4)

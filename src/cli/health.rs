@@ -1,19 +1,22 @@
-//! `rhumb health` and `rhumb policy`: what the monitors say, and stopping what health does about it.
+//! `rhumb health`: what the monitors say, and monitors that are set beside the files'.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::client::{Request, Server};
 use super::connect::ServerArgs;
-use super::drain::check_duration;
 use super::outcome::{Outcome, ask, tell};
 use super::show::{Table, Tone, moment, plain, show, tone};
+use super::tables;
 use super::written::{WriteArgs, write_and_tell};
-use crate::api::bodies::{AddressBody, MonitorBody, Suspend};
+use crate::api::bodies::{AddressBody, MonitorBody, MonitorShown, NewMonitor, Origin};
 use crate::state::model::Time;
 
-/// Whose health to show.
+/// Whose health to show, or which monitor.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct HealthArgs {
+    #[command(subcommand)]
+    command: Option<MonitorCommand>,
     /// Only of this pool.
     #[arg(long, value_name = "POOL")]
     pool: Option<String>,
@@ -27,28 +30,37 @@ pub struct HealthArgs {
     to: ServerArgs,
 }
 
-/// What health may do.
+/// What to do with a monitor.
 #[derive(clap::Subcommand)]
-pub enum PolicyCommand {
-    /// Stop health from draining a pool's sites and from bringing them back; verdicts go on counting.
-    Suspend {
-        /// The pool.
-        pool: String,
+enum MonitorCommand {
+    /// Show a monitor as it would stand in a file, and where it is from.
+    Show {
+        /// Its name.
+        monitor: String,
+        #[command(flatten)]
+        to: ServerArgs,
+    },
+    /// Set a monitor: what a file has under [monitor.NAME]. It replaces the files' of its name until `reset`.
+    Set {
+        /// Its name.
+        monitor: String,
+        /// A file in the syntax of filter-chains/, or - for standard input.
+        file: PathBuf,
         /// Why.
-        #[arg(long, short, value_name = "TEXT")]
+        #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
         reason: String,
-        /// Until so much time has gone by, such as 1h; until `resume`, if left out.
-        #[arg(long = "for", value_name = "TIME", value_parser = check_duration)]
-        span: Option<String>,
         #[command(flatten)]
         write: WriteArgs,
         #[command(flatten)]
         to: ServerArgs,
     },
-    /// Let it act again.
-    Resume {
-        /// The pool.
-        pool: String,
+    /// Take a monitor away that was set; the files' of its name, if there is one, is in force again.
+    Reset {
+        /// Its name.
+        monitor: String,
+        /// Why.
+        #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
         #[command(flatten)]
         write: WriteArgs,
         #[command(flatten)]
@@ -58,6 +70,9 @@ pub enum PolicyCommand {
 
 /// Shows what each monitor says of each answer.
 pub fn health(config: &Path, args: &HealthArgs) -> anyhow::Result<Outcome> {
+    if let Some(command) = &args.command {
+        return one(config, command);
+    }
     let servers = args.to.servers(config)?;
     let request =
         Request::get(&["monitors"]).with("pool", args.pool.as_ref()).with("up", args.down.then_some(false));
@@ -67,15 +82,69 @@ pub fn health(config: &Path, args: &HealthArgs) -> anyhow::Result<Outcome> {
     })
 }
 
+/// Shows, sets or resets a monitor.
+fn one(config: &Path, command: &MonitorCommand) -> anyhow::Result<Outcome> {
+    match command {
+        MonitorCommand::Show { monitor, to } => {
+            let request = Request::get(&["monitors", monitor]);
+            let answers = ask(&to.servers(config)?, |server| server.call::<MonitorShown>(&request));
+            Ok(tell(&answers, to.json, |said| as_written(&said.body, said.at)).print())
+        }
+        MonitorCommand::Set { monitor, file, reason, write, to } => {
+            let mut fields = tables::read(file, "monitor", monitor)?;
+            tables::take_authorities(file, &mut fields)?;
+            let request = |_: &Server, dry_run: bool| {
+                let (fields, reason) = (fields.clone(), reason.clone());
+                let body = NewMonitor { fields, reason, dry_run, expected_revision: None };
+                Ok(Request::put(&["monitors", monitor], &body))
+            };
+            write_and_tell(&to.servers(config)?, to.json, write, request)
+        }
+        MonitorCommand::Reset { monitor, reason, write, to } => {
+            let request = |_: &Server, dry_run: bool| Ok(removal(&["monitors", monitor], reason, dry_run));
+            write_and_tell(&to.servers(config)?, to.json, write, request)
+        }
+    }
+}
+
+/// To take something back.
+pub fn removal(path: &[&str], reason: &str, dry_run: bool) -> Request {
+    Request::delete(path)
+        .with("reason", Some(reason).filter(|reason| !reason.is_empty()))
+        .with("dry_run", dry_run.then_some(true))
+}
+
+fn as_written(shown: &MonitorShown, now: Time) -> String {
+    let head = origin(&format!("monitor {}", shown.monitor), &shown.from, shown.dormant.as_deref(), now);
+    head + &tables::write("monitor", &shown.monitor, &shown.fields)
+}
+
+/// Where something is from, as comments of a file.
+pub fn origin(what: &str, from: &Origin, dormant: Option<&str>, now: Time) -> String {
+    let from = match from {
+        Origin::File { file } => format!("# {what} of {file}\n"),
+        Origin::Api { by, since, reason, instead_of, .. } => {
+            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            let instead = instead_of.as_ref().map(|place| format!("# instead of {place}\n"));
+            let since = moment(*since, now);
+            format!("# {what} as {by} set it at {since}{reason}\n{}", instead.unwrap_or_default())
+        }
+    };
+    from + &dormant.map_or(String::new(), |why| format!("# not in force: {why}\n"))
+}
+
 fn words(monitors: &[MonitorBody], now: Time, down: bool) -> String {
     if monitors.is_empty() {
         return match down {
             true => "Nothing is down.\n".into(),
-            false => "There are no monitors: no file in filter-chains/ has a [monitor.NAME].\n".into(),
+            false => {
+                "There are no monitors: no file in filter-chains/ has a [monitor.NAME], and none was set.\n"
+                    .into()
+            }
         };
     }
     let mut table =
-        Table::new(&["answer", "monitor", "says", "since", ">addresses", ">latency", "~last error"]);
+        Table::new(&["answer", "monitor", "from", "says", "since", ">addresses", ">latency", "~last error"]);
     for monitor in monitors {
         let (says, colour) = match monitor.up {
             None => ("not yet", Tone::Plain),
@@ -93,6 +162,11 @@ fn words(monitors: &[MonitorBody], now: Time, down: bool) -> String {
         table.row([
             plain(&monitor.answer),
             plain(&monitor.monitor),
+            plain(match &monitor.from {
+                Some(Origin::Api { by, .. }) => by,
+                Some(Origin::File { .. }) => "the files",
+                None => "-",
+            }),
             (format!("{says}{marks}"), colour),
             plain(monitor.since.map_or("-".into(), |since| moment(since, now))),
             plain(match addresses.len() {
@@ -104,24 +178,4 @@ fn words(monitors: &[MonitorBody], now: Time, down: bool) -> String {
         ]);
     }
     table.to_string()
-}
-
-/// Stops and starts what health does to a pool.
-pub fn policy(config: &Path, command: &PolicyCommand) -> anyhow::Result<Outcome> {
-    let (pool, write, to) = match command {
-        PolicyCommand::Suspend { pool, write, to, .. } | PolicyCommand::Resume { pool, write, to } => {
-            (pool, write, to)
-        }
-    };
-    let path = ["pools", pool, "suspension"];
-    let request = |_: &Server, dry_run: bool| {
-        Ok(match command {
-            PolicyCommand::Suspend { reason, span, .. } => {
-                let (reason, expires_in) = (reason.clone(), span.clone());
-                Request::put(&path, &Suspend { reason, expires_in, dry_run, expected_revision: None })
-            }
-            PolicyCommand::Resume { .. } => Request::delete(&path).with("dry_run", dry_run.then_some(true)),
-        })
-    };
-    write_and_tell(&to.servers(config)?, to.json, write, request)
 }

@@ -25,12 +25,14 @@ mod migrate;
 mod node;
 mod outcome;
 mod plan;
+mod policy;
 mod progress;
 mod serve;
 mod show;
 mod split;
 mod state;
 mod status;
+mod tables;
 mod test;
 mod token;
 mod written;
@@ -149,11 +151,15 @@ enum Command {
     Splits(split::SplitsArgs),
     /// Move a pool's clients from one stack to another, PoP by PoP, in steps, and back.
     Migrate(migrate::Args),
-    /// Show what the monitors say: up or down, since when, and the last error.
+    /// Show what the monitors say: up or down, since when, and the last error. Or show, set and reset one.
+    ///
+    /// A monitor that is set is probed at once, and replaces the files' of its name until it is reset.
+    ///
+    /// Example: rhumb health show wss-tcp > m.toml, edit it, rhumb health set wss-tcp m.toml
     Health(health::HealthArgs),
-    /// Stop what health does to a pool, or let it act again.
+    /// Show how a pool is operated, do it otherwise than its files say, stop what health does, or let it act again.
     #[command(subcommand)]
-    Policy(health::PolicyCommand),
+    Policy(policy::PolicyCommand),
     /// Give values of a feed: load, connections, up or down.
     ///
     /// Example: rhumb feed lb-stats --answer wss/eu-west-1/envoy connections=8123 up=true
@@ -167,7 +173,7 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Print changes as they happen, until it is interrupted.
     Events(audit::EventsArgs),
-    /// Put drains and splits back to what they were at a revision.
+    /// Put drains, splits, monitors and policies back to what they were at a revision.
     Rollback(audit::RollbackArgs),
     /// Make, list and revoke the tokens of the API.
     Token(token::Args),
@@ -217,7 +223,7 @@ pub fn run() -> ExitCode {
         Command::Splits(args) => split::splits(config, args),
         Command::Migrate(args) => migrate::run(config, args),
         Command::Health(args) => health::health(config, args),
-        Command::Policy(command) => health::policy(config, command),
+        Command::Policy(command) => policy::policy(config, command),
         Command::Feed(args) => feed::feed(config, args),
         Command::Feeds { to } => feed::feeds(config, to),
         Command::Audit(args) => audit::audit(config, args),

@@ -124,9 +124,9 @@ impl Failover {
     pub fn look(&mut self, seen: &Seen) -> Acts {
         let mut acts = Acts::default();
         let mut watched = BTreeSet::new();
-        for (name, pool) in &seen.base.pools {
+        for name in seen.base.pools.keys() {
             self.take_verdicts(name, seen, &mut acts);
-            let Some(spec) = &pool.policy.failover else { continue };
+            let Some(spec) = &seen.policy(name).failover else { continue };
             if seen.model.suspensions.contains_key(name) {
                 acts.alarms.insert(format!("automation of pool {name} is suspended"));
                 continue;
@@ -183,7 +183,7 @@ impl Failover {
     /// Takes the verdicts of a pool as far as its capacity allows.
     fn take_verdicts(&mut self, pool: &str, seen: &Seen, acts: &mut Acts) {
         let base = seen.base;
-        let most = base.pools[pool].policy.max_down_capacity;
+        let most = seen.policy(pool).max_down_capacity;
         let mut news: Vec<(&BaseAnswer, &VerdictValue)> = base.pools[pool]
             .answers
             .iter()
@@ -226,7 +226,7 @@ impl Failover {
     /// An answer that was down for long comes back in steps, as if it had been drained until now; one that
     /// fell while it did begins again.
     fn come_back(&self, pool: &str, answer: &BaseAnswer, old: &VerdictValue, seen: &Seen, acts: &mut Acts) {
-        let Some(spec) = &seen.base.pools[pool].policy.failover else { return };
+        let Some(spec) = &seen.policy(pool).failover else { return };
         let Some(pop) = &answer.pop else { return };
         let scope = Scope { answer: Some(answer.id.clone()), ..Scope::default() };
         let id = drain_id(OWNER, &scope);
@@ -259,8 +259,7 @@ impl Failover {
         seen: &Seen,
         acts: &mut Acts,
     ) -> bool {
-        let specs =
-            pools.iter().filter_map(|pool| Some((*pool, seen.base.pools[*pool].policy.failover.as_ref()?)));
+        let specs = pools.iter().filter_map(|pool| Some((*pool, seen.policy(pool).failover.as_ref()?)));
         let specs: Vec<(&str, &FailoverSpec)> = specs.collect();
         // It waits for the slowest of them.
         let Some((_, slowest)) = specs.iter().max_by_key(|(_, spec)| spec.return_after) else {
@@ -372,7 +371,7 @@ impl Failover {
         let asked = acts.asked();
         let with: Vec<Out> = asked.iter().cloned().chain([(case.scope.clone(), case.spec.percent)]).collect();
         case.pools.iter().find_map(|pool| {
-            let policy = &seen.base.pools[*pool].policy;
+            let policy = seen.policy(pool);
             let others = seen.others_out(pool, case.pop, &asked);
             if policy.failover.as_ref().is_some_and(|spec| others >= spec.max_concurrent_pops) {
                 return Some(format!(

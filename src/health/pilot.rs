@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! health -> news -> pilot: together -> failover -> wishes, then verdicts -> state
-//!                                         |-> alarms -> log, status
-//!                                         '-> verdicts, alarms -> notices
+//!                     |                   |-> alarms -> log, status
+//!                     |                   '-> verdicts, alarms -> notices
+//! state -> view: files or rows of monitors have changed -> another plan -> health
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,11 +19,13 @@ use tracing::{error, info, warn};
 use super::failover::{Failover, Seen};
 use super::notify::{Notice, Notices};
 use super::{Health, Verdict, together};
+use crate::state::base::Base;
 use crate::state::clock::{self, Clock, Clocks};
 use crate::state::keeper::State;
 use crate::state::live::VerdictValue;
-use crate::state::model::Time;
+use crate::state::model::{Model, Time};
 use crate::state::monitors::Plan;
+use crate::state::policy;
 
 /// How often everything is looked at when no verdict changes: waits end, drains return.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -47,7 +50,6 @@ pub type Alarms = Arc<Mutex<BTreeSet<String>>>;
 
 enum Event {
     News(Vec<Verdict>),
-    Plan(Plan),
     Look(Sender<()>),
     Stop,
 }
@@ -62,12 +64,9 @@ impl Pilot {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(
-        plan: Plan,
-        state: State,
-        kept: &BTreeMap<String, String>,
-        notices: Arc<Notices>,
-    ) -> io::Result<Pilot> {
+    pub fn start(state: State, kept: &BTreeMap<String, String>, notices: Arc<Notices>) -> io::Result<Pilot> {
+        let view = state.view();
+        let plan = view.base.monitors.plan(&view.model.monitors);
         let is_empty = plan.monitored.is_empty();
         let kept = kept.iter().filter(|(key, _)| key.starts_with("monitor/"));
         let kept: Vec<Verdict> = kept.filter_map(|(_, json)| serde_json::from_str(json).ok()).collect();
@@ -80,7 +79,6 @@ impl Pilot {
         let health = Arc::new(Health::start(plan.clone(), tell, kept)?);
         let alarms = Alarms::default();
         let mut clocks = clock::machine();
-        let view = state.view();
         let applied = view.values.verdicts().iter();
         let applied = applied.map(|(answer, verdict)| (answer.clone(), verdict.clone()));
         let steering = Steering {
@@ -91,6 +89,8 @@ impl Pilot {
             applied: Failover::new(applied.collect()),
             plan: planned(&plan),
             pools_of_a_pop: plan.health.pools_of_a_pop,
+            dormant: dormant(&view.base, &view.model),
+            planned_from: (view.base.clone(), view.model.clone()),
             verdicts: BTreeMap::new(),
             health: health.clone(),
             alarms: alarms.clone(),
@@ -117,17 +117,17 @@ impl Pilot {
         &self.alarms
     }
 
-    /// Another plan, after a reload.
-    pub fn update(&self, plan: Plan) {
-        self.health.update(plan.clone());
-        let _ = self.events.send(Event::Plan(plan));
+    /// Waits until what has come so far is served, and what is to be probed by now is.
+    pub fn settle(&self) {
+        settle(&self.events);
     }
 
-    /// Waits until what has come so far is served.
-    fn settle(&self) {
-        let (reply, done) = channel();
-        if self.events.send(Event::Look(reply)).is_ok() {
-            let _ = done.recv();
+    /// The same, for others.
+    pub fn settler(&self) -> impl Fn() + Send + Sync + 'static {
+        let events = Mutex::new(self.events.clone());
+        move || {
+            let events = events.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            settle(&events);
         }
     }
 
@@ -139,10 +139,21 @@ impl Pilot {
     }
 }
 
+fn settle(events: &Sender<Event>) {
+    let (reply, done) = channel();
+    if events.send(Event::Look(reply)).is_ok() {
+        let _ = done.recv();
+    }
+}
+
 struct Steering {
     applied: Failover,
     plan: BTreeSet<(String, String)>,
     pools_of_a_pop: Option<usize>,
+    /// Rows of the store that are not in force, in words.
+    dormant: BTreeSet<String>,
+    /// What these three were made from.
+    planned_from: (Arc<Base>, Arc<Model>),
     verdicts: BTreeMap<(String, String), Verdict>,
     health: Arc<Health>,
     alarms: Alarms,
@@ -161,6 +172,19 @@ fn planned(plan: &Plan) -> BTreeSet<(String, String)> {
     plan.monitored.iter().map(|monitored| (monitored.monitor.clone(), monitored.answer.clone())).collect()
 }
 
+/// Monitors and policies of the store that are not in force, and why.
+fn dormant(base: &Base, model: &Model) -> BTreeSet<String> {
+    let monitors = model.monitors.iter().filter_map(|(name, row)| {
+        let why = base.monitors.dormant(row)?;
+        Some(format!("the monitor {name} that {} set is not in force: {why}", row.row.owner))
+    });
+    let policies = model.policies.iter().filter_map(|(pool, row)| {
+        let why = policy::dormant(base, row)?;
+        Some(format!("the policy of pool {pool} that {} set is not in force: {why}", row.row.owner))
+    });
+    monitors.chain(policies).collect()
+}
+
 impl Steering {
     fn run(mut self, inbox: &Receiver<Event>) {
         loop {
@@ -173,31 +197,48 @@ impl Steering {
             // What has come meanwhile is looked at together.
             for event in first.into_iter().chain(inbox.try_iter()) {
                 match event {
-                    Event::News(verdicts) => kept.extend(verdicts.into_iter().map(|verdict| {
+                    Event::News(verdicts) => kept.extend(verdicts.into_iter().filter_map(|verdict| {
                         let json = serde_json::to_string(&verdict).expect("verdicts are JSON");
                         let name = (verdict.monitor.clone(), verdict.answer.clone());
-                        let row = (key(&name.0, &name.1), Some(json));
+                        // What was taken out may have been on its way.
+                        let row = self.plan.contains(&name).then(|| (key(&name.0, &name.1), Some(json)))?;
                         self.verdicts.insert(name, verdict);
-                        row
+                        Some(row)
                     })),
-                    Event::Plan(plan) => {
-                        self.plan = planned(&plan);
-                        self.pools_of_a_pop = plan.health.pools_of_a_pop;
-                        let gone = self.verdicts.keys().filter(|key| !self.plan.contains(*key));
-                        kept.extend(gone.map(|(monitor, answer)| (key(monitor, answer), None)));
-                        self.verdicts.retain(|key, _| self.plan.contains(key));
-                    }
                     Event::Look(reply) => waiting.push(reply),
                     Event::Stop => return,
                 }
             }
             self.is_settled |= !waiting.is_empty();
+            kept.extend(self.plan_anew());
             self.look(kept);
             for reply in waiting {
                 // Who waited may have gone.
                 let _ = reply.send(());
             }
         }
+    }
+
+    /// Probes what is to be probed now, if that has changed. What is no longer probed is forgotten.
+    fn plan_anew(&mut self) -> Vec<(String, Option<String>)> {
+        let view = self.state.view();
+        let (base, model) = &self.planned_from;
+        let is_same = Arc::ptr_eq(base, &view.base)
+            && model.monitors == view.model.monitors
+            && model.policies == view.model.policies;
+        self.planned_from = (view.base.clone(), view.model.clone());
+        if is_same {
+            return Vec::new();
+        }
+        self.dormant = dormant(&view.base, &view.model);
+        let plan = view.base.monitors.plan(&view.model.monitors);
+        self.plan = planned(&plan);
+        self.pools_of_a_pop = plan.health.pools_of_a_pop;
+        self.health.update(plan);
+        let gone = self.verdicts.keys().filter(|key| !self.plan.contains(*key));
+        let gone = gone.map(|(monitor, answer)| (key(monitor, answer), None)).collect();
+        self.verdicts.retain(|key, _| self.plan.contains(key));
+        gone
     }
 
     /// Whether the clock has jumped, and the keeper may not have seen it.
@@ -248,6 +289,7 @@ impl Steering {
         if !acts.verdicts.is_empty() || !kept.is_empty() {
             self.state.verdicts(acts.verdicts, kept);
         }
+        acts.alarms.extend(self.dormant.iter().cloned());
         let ours = self.health.alarms();
         acts.alarms.extend(ours.into_iter().map(|alarm| {
             format!("{} monitoring has failed here since {:.0}: {}", alarm.family, alarm.since, alarm.why)

@@ -7,7 +7,7 @@ use super::failover::OWNER;
 use crate::state::base::{Base, BaseAnswer};
 use crate::state::live::{Values, VerdictValue, weight};
 use crate::state::model::{Drain, Model, Scope, Time};
-use crate::state::policy::FailoverSpec;
+use crate::state::policy::{FailoverSpec, PoolPolicy, in_force};
 
 /// What is known.
 #[derive(Clone, Copy)]
@@ -30,6 +30,11 @@ pub struct Seen<'s> {
 pub type Out = (Scope, u8);
 
 impl<'s> Seen<'s> {
+    /// How a pool is operated.
+    pub fn policy(&self, pool: &str) -> &'s PoolPolicy {
+        in_force(self.base, self.model, pool)
+    }
+
     /// The stacks of a pool at a PoP that get clients.
     fn weighted(&self, pool: &str, pop: &'s str) -> impl Iterator<Item = &'s BaseAnswer> {
         let model = self.model;
@@ -73,7 +78,7 @@ impl<'s> Seen<'s> {
     /// Share of a pool's capacity that verdicts and health's own drains take out, 0 to 1; `asked` counts too.
     pub fn down_capacity(&self, pool: &str, applied: &BTreeMap<String, VerdictValue>, asked: &[Out]) -> f64 {
         let pops = self.base.pops_of(pool);
-        let capacities = self.base.pools[pool].policy.capacities(pops.iter().copied());
+        let capacities = self.policy(pool).capacities(pops.iter().copied());
         let all: f64 = capacities.values().sum();
         let out_of = |answer: &BaseAnswer| {
             if applied.get(&answer.id).is_some_and(|said| !said.up) {

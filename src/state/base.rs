@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::chains::Place;
 use super::meta::LiveSpec;
 use super::model::Scope;
+use super::monitors::Monitors;
 use super::policy::{FeedSpec, PoolPolicy};
 use super::ttl::Ttl;
 use crate::chain::Meta;
@@ -20,6 +21,8 @@ pub struct Base {
     pub pools: BTreeMap<String, BasePool>,
     /// Outside sources of values, by name.
     pub feeds: BTreeMap<String, FeedSpec>,
+    /// Monitors, and what they can probe.
+    pub monitors: Monitors,
     /// Steered records, in the order of [`crate::engine::Snapshot::records`].
     pub records: Vec<BaseRecord>,
     /// The answers of each steering, in the order of [`crate::engine::Snapshot::steerings`].
@@ -42,7 +45,7 @@ pub struct BasePop {
 pub struct BasePool {
     /// Where it is written.
     pub place: Place,
-    /// How it is operated.
+    /// How it is operated, as the files say: what is in force is [`super::policy::in_force`]'s to tell.
     pub policy: PoolPolicy,
     /// Its answers.
     pub answers: Vec<BaseAnswer>,

@@ -8,13 +8,14 @@
 //! Files `*.test.toml` are left to [`super::expectations`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
 use super::meta::MetaSpec;
-use super::monitors::{HealthSpec, MonitorSpec, read_health, read_monitor};
+use super::monitors::{FileMonitor, HealthSpec, read_health, read_monitor};
 use super::policy::{FeedSpec, PoolPolicy};
 use super::ttl::Ttl;
 use crate::chain::{OptionValue, Options};
@@ -35,7 +36,7 @@ pub struct Chains {
     /// Outside sources of live values, by name.
     pub feeds: BTreeMap<String, At<FeedSpec>>,
     /// Monitors, by name.
-    pub monitors: BTreeMap<String, MonitorSpec>,
+    pub monitors: BTreeMap<String, FileMonitor>,
     /// How our own failure is told from theirs, and where that is written.
     pub health: Option<(Place, HealthSpec)>,
 }
@@ -47,6 +48,13 @@ pub struct Place {
     pub file: PathBuf,
     /// The line, from 1.
     pub line: usize,
+}
+
+/// `file:line`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
 }
 
 /// A site.
@@ -215,7 +223,10 @@ impl Chains {
                 self.records.extend(read_record(file, fields));
             }
             for (name, fields) in root.named_tables("monitor") {
-                let Some(monitor) = read_monitor(file, &name, fields) else { continue };
+                let written = fields.to_json();
+                let Some(spec) = read_monitor(Some(file), &name.value, fields) else { continue };
+                let place = Place { file: file.into(), line: name.line };
+                let monitor = FileMonitor { place, spec, written };
                 insert_once(&mut self.monitors, "monitor", name, monitor, |m| &m.place, &document, file);
             }
             if let Some(fields) = root.table("health") {

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use super::base::{Base, BaseAnswer, BasePool, BasePop, BaseRecord};
 use super::chains::{AnswerSpec, Chains, FilterSpec, Place, Pop, RecordSpec, read_chains};
 use super::identity::{answer_name, called, identities};
-use super::monitors::Plan;
 use super::zones::{ZoneText, check_zones, read_zones};
 use crate::chain::filters::KINDS;
 use crate::chain::{self, Answer, Chain, Effect, MAX_ANSWERS, OptionValue, draw};
@@ -37,10 +36,8 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// What geo knows, for `explain` and `geoip lookup`.
     pub world: Arc<World>,
-    /// What the files say, for drains, splits and feeds.
+    /// What the files say, for drains, splits, feeds and monitors.
     pub base: Base,
-    /// What is to be probed.
-    pub plan: Plan,
     /// Legal, but hardly what was meant.
     pub warnings: Vec<Problem>,
     /// What it is made of.
@@ -190,8 +187,7 @@ pub fn load_counted(
         live,
         identity: Arc::new(identity),
     };
-    let plan = chains.plan();
-    Ok(Loaded { snapshot, world: Arc::new(world), base, plan, warnings: problems, report, files })
+    Ok(Loaded { snapshot, world: Arc::new(world), base, warnings: problems, report, files })
 }
 
 fn static_zone(zone: &ZoneText) -> StaticZone<'_> {
@@ -282,7 +278,13 @@ impl Compiler<'_> {
         });
         let pools = pools.collect();
         let feeds = chains.feeds.iter().map(|(name, feed)| (name.clone(), feed.value.clone()));
-        Base { pops: chains.pops.iter().map(pop).collect(), pools, feeds: feeds.collect(), ..Base::default() }
+        Base {
+            pops: chains.pops.iter().map(pop).collect(),
+            pools,
+            feeds: feeds.collect(),
+            monitors: chains.monitors(),
+            ..Base::default()
+        }
     }
 
     /// A pool's answers, as a record with neither meta nor groups of its own would have them.

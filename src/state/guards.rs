@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::base::{Base, BaseAnswer};
 use super::live::{Percents, weight};
 use super::model::{Model, RowChange, Scope, Time};
+use super::policy::in_force;
 
 /// What the guards say of a change, in words: what would happen. Only what its rows touch can become worse, and
 /// nothing else is looked at.
@@ -16,9 +17,9 @@ pub fn guards(base: &Base, before: &Model, after: &Model, rows: &[RowChange], no
     let steerings: BTreeSet<u32> = scopes.iter().flat_map(|scope| base.steerings_of(scope)).collect();
     let mut said = emptied(base, before, after, &steerings, now);
     let is_touched = |answer: &BaseAnswer| scopes.iter().any(|scope| scope.covers(answer));
-    for (name, pool) in base.pools.iter().filter(|(_, pool)| pool.answers.iter().any(is_touched)) {
+    for (name, _) in base.pools.iter().filter(|(_, pool)| pool.answers.iter().any(is_touched)) {
         let (was, is) = (drained_capacity(base, before, name, now), drained_capacity(base, after, name, now));
-        let most = pool.policy.max_drained_capacity;
+        let most = in_force(base, after, name).max_drained_capacity;
         if is > most && is > was {
             said.push(format!(
                 "drains would take {:.0} % of the capacity of pool {name}, more than its \
@@ -34,7 +35,7 @@ pub fn guards(base: &Base, before: &Model, after: &Model, rows: &[RowChange], no
 
 /// Share of a pool's capacity that drains and weights take out together, 0 to 1.
 pub fn drained_capacity(base: &Base, model: &Model, pool: &str, now: Time) -> f64 {
-    let capacities = base.pools[pool].policy.capacities(base.pops_of(pool).into_iter());
+    let capacities = in_force(base, model, pool).capacities(base.pops_of(pool).into_iter());
     let all: f64 = capacities.values().sum();
     if all <= 0.0 {
         return 0.0;

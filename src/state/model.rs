@@ -1,4 +1,5 @@
-//! What is wanted beside the files: drains, splits, migrations, tokens and suspensions, as rows of a store.
+//! What is wanted beside the files: drains, splits, migrations, tokens, suspensions, monitors and policies, as rows
+//! of a store.
 //!
 //! ```text
 //! Entry (one committed change: who, when, why, rows before and after) -> Model -> live values
@@ -9,8 +10,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::monitors::{MonitorSpec, read_monitor_json};
+use super::policy::PoolPolicy;
+use crate::files::{Json, Problem};
 
 /// A moment, in UTC.
 pub type Time = jiff::Timestamp;
@@ -34,6 +40,20 @@ pub struct Model {
     pub tokens: Rows<String, Token>,
     /// Pools whose automation is suspended, by pool.
     pub suspensions: Rows<String, Suspension>,
+    /// Monitors beside the files', and instead of them, by name.
+    pub monitors: Rows<String, Understood<Monitor, MonitorSpec>>,
+    /// Policies instead of the files', by pool.
+    pub policies: Rows<String, Understood<Policy, PoolPolicy>>,
+}
+
+/// A row that holds fields as somebody wrote them, and what they mean to this program. Only the row is kept: a
+/// program that understands more reads more in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Understood<R, T> {
+    /// The row.
+    pub row: R,
+    /// What it says, or what cannot be understood of it.
+    pub said: Result<Arc<T>, Vec<Problem>>,
 }
 
 /// One object of the model, as the store keeps it.
@@ -50,6 +70,10 @@ pub enum Row {
     Token(Token),
     /// See [`Suspension`].
     Suspension(Suspension),
+    /// See [`Monitor`].
+    Monitor(Monitor),
+    /// See [`Policy`].
+    Policy(Policy),
 }
 
 impl Row {
@@ -61,6 +85,8 @@ impl Row {
             Row::Migration(migration) => format!("migration/{}", migration.id),
             Row::Token(token) => format!("token/{}", token.name),
             Row::Suspension(suspension) => format!("suspension/{}", suspension.pool),
+            Row::Monitor(monitor) => format!("monitor/{}", monitor.name),
+            Row::Policy(policy) => format!("policy/{}", policy.pool),
         }
     }
 }
@@ -90,7 +116,7 @@ impl RowChange {
             Row::Migration(migration) => {
                 Some(Scope { pool: Some(migration.plan.pool.clone()), ..Scope::default() })
             }
-            Row::Token(_) | Row::Suspension(_) => None,
+            Row::Token(_) | Row::Suspension(_) | Row::Monitor(_) | Row::Policy(_) => None,
         })
     }
 }
@@ -143,6 +169,8 @@ impl Model {
             "migration" => self.migrations.get(id).cloned().map(Row::Migration),
             "token" => self.tokens.get(id).cloned().map(Row::Token),
             "suspension" => self.suspensions.get(id).cloned().map(Row::Suspension),
+            "monitor" => self.monitors.get(id).map(|monitor| Row::Monitor(monitor.row.clone())),
+            "policy" => self.policies.get(id).map(|policy| Row::Policy(policy.row.clone())),
             _ => None,
         }
     }
@@ -157,6 +185,14 @@ impl Model {
             Some(Row::Suspension(suspension)) => {
                 self.suspensions.insert_mut(suspension.pool.clone(), suspension)
             }
+            Some(Row::Monitor(row)) => {
+                let said = read_monitor_json(&row.name, &row.fields).map(Arc::new);
+                self.monitors.insert_mut(row.name.clone(), Understood { row, said });
+            }
+            Some(Row::Policy(row)) => {
+                let said = PoolPolicy::read_json(&row.pool, &row.fields).map(|(policy, _)| Arc::new(policy));
+                self.policies.insert_mut(row.pool.clone(), Understood { row, said });
+            }
             None => self.remove(key),
         }
     }
@@ -169,6 +205,8 @@ impl Model {
             "migration" => _ = self.migrations.remove_mut(id),
             "token" => _ = self.tokens.remove_mut(id),
             "suspension" => _ = self.suspensions.remove_mut(id),
+            "monitor" => _ = self.monitors.remove_mut(id),
+            "policy" => _ = self.policies.remove_mut(id),
             _ => {}
         }
     }
@@ -180,7 +218,10 @@ impl Model {
         let migrations = self.migrations.values().cloned().map(Row::Migration);
         let tokens = self.tokens.values().cloned().map(Row::Token);
         let suspensions = self.suspensions.values().cloned().map(Row::Suspension);
-        drains.chain(splits).chain(migrations).chain(tokens).chain(suspensions)
+        let monitors = self.monitors.values().map(|monitor| Row::Monitor(monitor.row.clone()));
+        let policies = self.policies.values().map(|policy| Row::Policy(policy.row.clone()));
+        let others = suspensions.chain(monitors).chain(policies);
+        drains.chain(splits).chain(migrations).chain(tokens).chain(others)
     }
 }
 
@@ -444,6 +485,44 @@ pub struct Suspension {
     pub since: Time,
     /// Until when; none until it is lifted.
     pub until: Option<Time>,
+}
+
+/// A monitor beside the files', or instead of the one of its name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Monitor {
+    /// Its name.
+    pub name: String,
+    /// The fields of a table `[monitor.NAME]`.
+    pub fields: Json,
+    /// Who set it last.
+    pub owner: String,
+    /// Why; may be empty.
+    #[serde(default)]
+    pub reason: String,
+    /// Since when.
+    pub since: Time,
+    /// The revision that last changed it.
+    #[serde(default)]
+    pub revision: u64,
+}
+
+/// How a pool is operated, instead of what the files say of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The pool.
+    pub pool: String,
+    /// The fields of a table `[pool.NAME]` that are about operating it.
+    pub fields: Json,
+    /// Who set it last.
+    pub owner: String,
+    /// Why; may be empty.
+    #[serde(default)]
+    pub reason: String,
+    /// Since when.
+    pub since: Time,
+    /// The revision that last changed it.
+    #[serde(default)]
+    pub revision: u64,
 }
 
 /// What a feed says of one answer, or a monitor: fast values, which have no revision.

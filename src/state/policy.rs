@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::model::Return;
-use crate::files::{At, Fields};
+use super::base::Base;
+use super::model::{Model, Policy, Return, Understood};
+use crate::files::{At, Fields, Json, Problem, read_json};
 
 /// Share of a pool's capacity that drains may take together without `force`, when none is written.
 pub const MAX_DRAINED_CAPACITY_DEFAULT: f64 = 0.5;
@@ -69,7 +71,65 @@ impl Default for PoolPolicy {
     }
 }
 
+/// How a pool that there is is operated: as its row of the store says, else as the files say.
+pub fn in_force<'p>(base: &'p Base, model: &'p Model, pool: &str) -> &'p PoolPolicy {
+    let row = model.policies.get(pool).and_then(|policy| policy.said.as_deref().ok());
+    row.unwrap_or_else(|| &base.pools[pool].policy)
+}
+
+/// What of a row is not in force, and why; nothing when all of it is.
+pub fn dormant(base: &Base, policy: &Understood<Policy, PoolPolicy>) -> Option<String> {
+    let pool = &policy.row.pool;
+    if !base.pools.contains_key(pool) {
+        return Some(format!("there is no pool {pool}"));
+    }
+    match &policy.said {
+        Err(problems) => Some(problems.iter().map(Problem::words).collect::<Vec<String>>().join("; ")),
+        Ok(said) => {
+            let pops = base.pops_of(pool);
+            let gone: Vec<&str> =
+                said.capacity.keys().map(String::as_str).filter(|pop| !pops.contains(pop)).collect();
+            let words =
+                || format!("capacity: the pool has no answer at {}; all else is in force", gone.join(", "));
+            (!gone.is_empty()).then(words)
+        }
+    }
+}
+
 impl PoolPolicy {
+    /// Reads a policy that came as JSON: the fields of a pool, and none but these. PoPs named in `capacity` come
+    /// back too.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read_json(pool: &str, json: &Json) -> Result<(PoolPolicy, Vec<String>), Vec<Problem>> {
+        let object = format!("pool {pool}");
+        let (policy, named) = read_json(&object, json, |mut fields| {
+            let read = PoolPolicy::read(&mut fields);
+            fields.finish();
+            read
+        })?;
+        Ok((policy, named.into_iter().map(|pop| pop.value).collect()))
+    }
+
+    /// As it would be written in a file, with what is so when nothing is written.
+    pub fn to_json(&self) -> Json {
+        let mut json = Json::new();
+        let mut put = |name: &str, value| drop(json.insert(name.into(), value));
+        if !self.capacity.is_empty() {
+            put("capacity", json!(self.capacity));
+        }
+        put("max_drained_capacity", json!(self.max_drained_capacity));
+        put("max_down_capacity", json!(self.max_down_capacity));
+        if let Some(steps) = &self.return_steps {
+            put("return", steps_json(steps));
+        }
+        if let Some(failover) = &self.failover {
+            put("failover", failover.to_json().into());
+        }
+        json
+    }
+
     /// Reads the fields of a pool that are about operating it. PoPs named in `capacity` come back too, for
     /// whoever knows which there are.
     pub fn read(pool: &mut Fields) -> (PoolPolicy, Vec<At<String>>) {
@@ -94,10 +154,40 @@ impl PoolPolicy {
 
     /// What the pool can hold at each of these PoPs.
     pub fn capacities<'p>(&self, pops: impl Iterator<Item = &'p str>) -> BTreeMap<String, f64> {
-        let written = self.capacity.len();
-        let average = if written == 0 { 1.0 } else { self.capacity.values().sum::<f64>() / written as f64 };
-        pops.map(|pop| (pop.to_string(), self.capacity.get(pop).copied().unwrap_or(average))).collect()
+        let pops: Vec<&str> = pops.collect();
+        // A row of the store may name PoPs that have gone.
+        let written: Vec<f64> = pops.iter().filter_map(|pop| self.capacity.get(*pop).copied()).collect();
+        let average =
+            if written.is_empty() { 1.0 } else { written.iter().sum::<f64>() / written.len() as f64 };
+        let capacity = |pop: &str| self.capacity.get(pop).copied().unwrap_or(average);
+        pops.into_iter().map(|pop| (pop.to_string(), capacity(pop))).collect()
     }
+}
+
+impl FailoverSpec {
+    fn to_json(&self) -> Json {
+        let mut json = Json::new();
+        let mut put = |name: &str, value| drop(json.insert(name.into(), value));
+        put("detect", json!(self.detect));
+        put("for", span_json(self.detect_for));
+        put("percent", json!(self.percent));
+        if let Some(out) = &self.out {
+            put("out", steps_json(out));
+        }
+        put("max_concurrent_pops", json!(self.max_concurrent_pops));
+        put("return_after", span_json(self.return_after));
+        put("return_after_max", span_json(self.return_after_max));
+        put("return", steps_json(&self.return_steps));
+        json
+    }
+}
+
+fn steps_json(steps: &Return) -> serde_json::Value {
+    json!({ "steps": steps.steps, "pause": span_json(Duration::from_secs(steps.pause_s)) })
+}
+
+fn span_json(span: Duration) -> serde_json::Value {
+    format!("{:#}", jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::MAX)).into()
 }
 
 fn read_failover(pool: &Fields, mut fields: Fields, return_steps: Option<&Return>) -> FailoverSpec {

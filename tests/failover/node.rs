@@ -110,7 +110,7 @@ impl Node {
         folder.write("filter-chains/pools.toml", pools);
         let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems:#?}"));
         let wall = Time::from_second(START).unwrap();
-        let probed = is_probed.then(|| Probed::new(loaded.plan.clone(), wall));
+        let probed = is_probed.then(|| Probed::new(loaded.base.monitors.plan(&Default::default()), wall));
         let up = |answer: &BaseAnswer| (answer.id.clone(), verdict(true, "", 0));
         let said: BTreeMap<_, _> = match &probed {
             Some(probed) => probed.said(),
@@ -185,6 +185,11 @@ impl Node {
             ["reload", "without", "failover"] => {
                 self.loaded.base.pools.get_mut("wss").unwrap().policy.failover = None;
             }
+            ["policy", pool, "of", "files"] => self.asks("anna", Change::ClearPolicy { pool: pool.into() }),
+            ["policy", pool, ref fields @ ..] => {
+                let fields = toml::from_str(&fields.join(" ").replace("; ", "\n")).unwrap();
+                self.asks("anna", Change::SetPolicy { pool: pool.into(), fields });
+            }
             ["suspend", pool] => self.asks("anna", Change::Suspend { pool: pool.into(), until: None }),
             ["resume", pool] => self.asks("anna", Change::Unsuspend { pool: pool.into() }),
             ["drain", place, by] => {
@@ -223,7 +228,7 @@ impl Node {
             model: &self.model,
             values: &self.values,
             said: &self.said,
-            pools_of_a_pop: self.loaded.plan.health.pools_of_a_pop,
+            pools_of_a_pop: self.loaded.base.monitors.health.pools_of_a_pop,
             now,
         };
         let Acts { wishes, verdicts, mut alarms } = self.failover.look(&seen);

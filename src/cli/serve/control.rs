@@ -87,6 +87,7 @@ impl Observed {
             monitors: Box::new(move || monitors.status()),
             heartbeat: Box::new(move |monitor, answer| heartbeats.push(monitor, answer)),
             notices: Box::new(move || receivers.status()),
+            settle: Box::new(pilot.settler()),
             health_alarms: Box::new(move |view| {
                 let now = view.believed(Time::now());
                 let filling = load::warnings(view, || filling.clients(view).0, now);
@@ -147,8 +148,8 @@ impl Observed {
         let at = begins.fold(view.believed(Time::now()), Time::max);
         let (before, after) = (as_it_would_be(view, &view.model, at), as_it_would_be(view, model, at));
         let (clients, by) = self.clients(view);
-        let said =
-            impact::compare(&before, &after, &clients).with_capacities(&impact::capacities(&view.base));
+        let said = impact::compare(&before, &after, &clients)
+            .with_capacities(&impact::capacities(&view.base, model));
         let words = said.words();
         let mut json = serde_json::to_value(said).ok()?;
         let fields = json.as_object_mut()?;

@@ -74,7 +74,6 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     log_loaded(&loaded);
 
     let files = loaded.files.clone();
-    let plan = loaded.plan.clone();
     let (store, contents) = store::open(&config.state);
     let kept = contents.values.clone();
     let beginning = Beginning { store, contents, loaded, clocks: clock::machine(), not_ready: None };
@@ -82,7 +81,7 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     let notices = Notices::start(node_name(&config), config.notify.clone(), state.entries());
     let notices = notices.context("cannot start to notify")?;
     // What the monitors say counts before the first query is answered.
-    let pilot = Pilot::start(plan, state.clone(), &kept, notices.clone()).context("cannot start to probe")?;
+    let pilot = Pilot::start(state.clone(), &kept, notices.clone()).context("cannot start to probe")?;
 
     // Bind, start, wait, stop.
     let bound = match listeners::bind(&config.listen) {
@@ -272,9 +271,8 @@ impl Server {
                 self.loads += 1;
                 log_loaded(&loaded);
                 self.files = loaded.files.clone();
-                let plan = loaded.plan.clone();
                 self.state.load(loaded);
-                self.pilot.update(plan);
+                self.pilot.settle();
                 self.notices.update(config.notify.clone());
                 self.config = config;
                 self.api.reload_tls();

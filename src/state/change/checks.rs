@@ -64,6 +64,11 @@ pub fn check_reason(reason: &str) -> Result<(), Refusal> {
     }
 }
 
+/// That what somebody says of why, if anything, is no novel.
+pub(super) fn check_reason_if_any(reason: &str) -> Result<(), Refusal> {
+    if reason.is_empty() { Ok(()) } else { check_reason(reason) }
+}
+
 pub(super) fn after(start: Time, seconds: u64, field: &'static str) -> Result<Time, Refusal> {
     let seconds = i64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
     let end = seconds.and_then(|seconds| start.checked_add(SignedDuration::from_secs(seconds)).ok());
@@ -72,16 +77,22 @@ pub(super) fn after(start: Time, seconds: u64, field: &'static str) -> Result<Ti
 
 /// What is missing, and what there is.
 pub fn no_such<S: Display>(kind: &str, name: &str, known: impl IntoIterator<Item = S>) -> String {
-    /// A list of thousands helps nobody.
-    const KNOWN_MAX: usize = 50;
     let known: Vec<String> = known.into_iter().map(|name| name.to_string()).collect();
-    let more = known.len().saturating_sub(KNOWN_MAX);
-    let shown = known[..known.len().min(KNOWN_MAX)].join(", ");
-    let there_is = match (known.len(), more) {
-        (0, _) => "there is none at all".into(),
-        (1, _) => format!("there is only {shown}"),
-        (_, 0) => format!("there are {shown}"),
-        (_, more) => format!("there are {shown} and {more} more"),
+    let shown = some_of(&known);
+    let there_is = match known.len() {
+        0 => "there is none at all".into(),
+        1 => format!("there is only {shown}"),
+        _ => format!("there are {shown}"),
     };
     format!("there is no {kind} called {name}; {there_is}")
+}
+
+/// Names, as many as somebody reads: a list of thousands helps nobody.
+pub fn some_of<S: AsRef<str>>(names: &[S]) -> String {
+    const KNOWN_MAX: usize = 50;
+    let shown: Vec<&str> = names.iter().take(KNOWN_MAX).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(KNOWN_MAX) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }

@@ -4,8 +4,8 @@ use sha2::{Digest, Sha256};
 
 use super::checks::{after, check_percent, check_pool, check_reason, check_scope};
 use super::{Draft, DrainAsk, DrainEdit, Refusal, Situation, Which, put, remove};
-use crate::state::base::Base;
 use crate::state::model::{Drain, Return, Role, Row, Scope};
+use crate::state::policy::in_force;
 
 /// The identity of a drain: the same owner and scope is the same drain.
 pub fn drain_id(owner: &str, scope: &Scope) -> String {
@@ -40,7 +40,7 @@ pub(super) fn drain(ask: &DrainAsk, at: &Situation) -> Result<Draft, Refusal> {
         created_at: old.map_or(at.now, |old| old.created_at),
         starts_at,
         expires_at,
-        return_steps: ask.return_steps.clone().or_else(|| default_return(&ask.scope, at.base)),
+        return_steps: ask.return_steps.clone().or_else(|| default_return(&ask.scope, at)),
         returning_since: None,
         revision: old.map_or(0, |old| old.revision),
     };
@@ -173,9 +173,10 @@ fn nothing_to_lift(scope: &Scope, at: &Situation) -> String {
 }
 
 /// How clients come back where the drain does not say: the pool's way, and of several pools the slowest.
-fn default_return(scope: &Scope, base: &Base) -> Option<Return> {
+fn default_return(scope: &Scope, at: &Situation) -> Option<Return> {
+    let base = at.base;
     let is_meant = |name: &&String| base.pools[*name].answers.iter().any(|answer| scope.covers(answer));
     let pools = base.pools.keys().filter(is_meant);
-    let steps = pools.filter_map(|name| base.pools[name].policy.return_steps.clone());
+    let steps = pools.filter_map(|name| in_force(base, at.model, name).return_steps.clone());
     steps.max_by_key(|steps| steps.pause_s * steps.steps.len() as u64)
 }

@@ -11,6 +11,8 @@
 
 mod checks;
 mod drains;
+mod monitors;
+mod policies;
 mod rollback;
 mod splits;
 mod suspensions;
@@ -18,13 +20,14 @@ mod tokens;
 
 use std::collections::BTreeMap;
 
-pub use checks::{check_pool, check_reason, no_such};
+pub use checks::{check_pool, check_reason, no_such, some_of};
 pub use drains::drain_id;
 
 use super::base::Base;
 use super::live::Values;
 use super::migration;
 use super::model::{Actor, Entry, Model, Plan, Return, Role, Row, RowChange, Scope, Time, Token};
+use crate::files::{Json, Problem};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +90,7 @@ pub enum Change {
         /// Which.
         name: String,
     },
-    /// Put drains and splits back to where they were at a revision.
+    /// Put drains, splits, monitors and policies back to where they were at a revision.
     RollBack {
         /// The revision, for the words.
         to: u64,
@@ -103,6 +106,30 @@ pub enum Change {
     },
     /// Let a pool's automation act again.
     Unsuspend {
+        /// The pool.
+        pool: String,
+    },
+    /// Put a monitor beside the files', or in the place of the one of its name.
+    SetMonitor {
+        /// Its name.
+        name: String,
+        /// The fields of its table.
+        fields: Json,
+    },
+    /// Take such a monitor away; the files' of its name is in force again.
+    ClearMonitor {
+        /// Its name.
+        name: String,
+    },
+    /// Operate a pool otherwise than the files say.
+    SetPolicy {
+        /// The pool.
+        pool: String,
+        /// The fields of its table that are about operating it.
+        fields: Json,
+    },
+    /// Operate a pool as the files say again.
+    ClearPolicy {
         /// The pool.
         pool: String,
     },
@@ -217,6 +244,9 @@ pub enum Refusal {
         /// What to write instead.
         message: String,
     },
+    /// Fields of a table are wrong: each with its object, and what to write instead.
+    #[error("{}", .0.iter().map(Problem::words).collect::<Vec<String>>().join("; "))]
+    Fields(Vec<Problem>),
     /// Its asker may not.
     #[error("{0}")]
     Forbidden(String),
@@ -266,6 +296,10 @@ pub fn decide(change: &Change, at: &Situation) -> Result<Draft, Refusal> {
         Change::RollBack { to, since } => rollback::roll_back(*to, since, at)?,
         Change::Suspend { pool, until } => suspensions::suspend(pool, Some(*until), at)?,
         Change::Unsuspend { pool } => suspensions::suspend(pool, None, at)?,
+        Change::SetMonitor { name, fields } => monitors::set(name, fields, at)?,
+        Change::ClearMonitor { name } => monitors::clear(name, at)?,
+        Change::SetPolicy { pool, fields } => policies::set(pool, fields, at)?,
+        Change::ClearPolicy { pool } => policies::clear(pool, at)?,
     };
     draft.rows.retain(|row| row.before != row.after);
     if draft.rows.is_empty() {

@@ -6,13 +6,16 @@ use super::{Draft, Refusal, Situation, check_reason, put};
 use crate::state::migration;
 use crate::state::model::{Entry, Row, RowChange};
 
-/// Drains and splits as they were: what was committed since is undone, the newest first.
+/// What steers: rows of these kinds go back.
+const STEERING: [&str; 4] = ["drain/", "split/", "monitor/", "policy/"];
+
+/// Drains, splits, monitors and policies as they were: what was committed since is undone, the newest first.
 pub(super) fn roll_back(to: u64, since: &[Entry], at: &Situation) -> Result<Draft, Refusal> {
     check_reason(at.reason)?;
     let mut wanted = at.model.clone();
     let mut keys = BTreeSet::new();
     for change in since.iter().flat_map(|entry| entry.rows.iter().rev()) {
-        if change.key.starts_with("drain/") || change.key.starts_with("split/") {
+        if STEERING.iter().any(|kind| change.key.starts_with(kind)) {
             wanted.set(&change.key, change.before.clone());
             keys.insert(change.key.clone());
         }
@@ -26,5 +29,6 @@ pub(super) fn roll_back(to: u64, since: &[Entry], at: &Situation) -> Result<Draf
     rows.extend(open.map(|open| {
         put(at.model, Row::Migration(migration::held(open, "steering was rolled back", at.now)))
     }));
-    Ok(Draft::new("rolled back", format!("drains and splits to revision {to}"), rows))
+    let object = format!("drains, splits, monitors and policies to revision {to}");
+    Ok(Draft::new("rolled back", object, rows))
 }

@@ -32,7 +32,9 @@ pub use words::{percent, thousands};
 use crate::engine::Snapshot;
 use crate::engine::steering::{Live, Record};
 use crate::geo::World;
-use crate::state::base::{Base, BasePool};
+use crate::state::base::Base;
+use crate::state::model::Model;
+use crate::state::policy::in_force;
 use crate::wire::Name;
 use tally::Tally;
 use walk::{Looked, Pair};
@@ -40,13 +42,13 @@ use walk::{Looked, Pair};
 /// What pools can hold, by pool and PoP; only the ratios within a pool count.
 pub type Capacities = BTreeMap<(String, String), f64>;
 
-/// What the files say that pools can hold, as far as they do.
-pub fn capacities(base: &Base) -> Capacities {
-    let of_pool = |(pool, said): (&String, &BasePool)| {
-        let capacity = said.policy.capacity.iter().map(|(pop, holds)| ((pool.clone(), pop.clone()), *holds));
-        capacity.collect::<Vec<_>>()
+/// What is said that pools can hold, as far as anything is.
+pub fn capacities(base: &Base, model: &Model) -> Capacities {
+    let of_pool = |pool: &String| {
+        let capacity = in_force(base, model, pool).capacity.iter();
+        capacity.map(|(pop, holds)| ((pool.clone(), pop.clone()), *holds)).collect::<Vec<_>>()
     };
-    base.pools.iter().flat_map(of_pool).collect()
+    base.pools.keys().flat_map(of_pool).collect()
 }
 
 /// What a change does.

@@ -355,6 +355,8 @@ fn stamp(row: &mut Option<Row>, revision: u64) {
     match row {
         Some(Row::Drain(drain)) => drain.revision = revision,
         Some(Row::Split(split)) => split.revision = revision,
+        Some(Row::Monitor(monitor)) => monitor.revision = revision,
+        Some(Row::Policy(policy)) => policy.revision = revision,
         Some(Row::Migration(_) | Row::Token(_) | Row::Suspension(_)) | None => {}
     }
 }

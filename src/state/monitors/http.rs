@@ -110,8 +110,11 @@ fn status(text: &str) -> Option<u16> {
     text.trim().parse().ok().filter(|status| (100..=599).contains(status))
 }
 
-/// Reads a table `tls`; `ca` is read from beside the file.
-pub fn read_tls(file: &Path, owner: &str, mut fields: Fields) -> TlsAsk {
+/// What begins a certificate in PEM.
+const PEM_BEGINS: &str = "-----BEGIN CERTIFICATE-----";
+
+/// Reads a table `tls`; a `ca` that is no certificate is a file beside the one it is written in.
+pub fn read_tls(file: Option<&Path>, owner: &str, mut fields: Fields) -> TlsAsk {
     fields.object = format!("{owner} tls");
     let name = fields.text("name");
     if let Some(name) = &name
@@ -125,19 +128,31 @@ pub fn read_tls(file: &Path, owner: &str, mut fields: Fields) -> TlsAsk {
     }
     let verify = fields.flag("verify").is_none_or(|flag| flag.value);
     let authorities = fields.text("ca").and_then(|ca| {
-        let path = file.parent().unwrap_or(Path::new("")).join(&ca.value);
-        let read = std::fs::read(&path).map_err(|error| error.to_string());
-        let read = read.and_then(|text| {
-            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-            certificates.ok().filter(|list| !list.is_empty()).ok_or("no PEM certificates".to_string())
-        });
+        let read = read_authorities(file, &ca.value);
         if let Err(error) = &read {
-            let message = format!("{}: {error}; name a file of PEM certificates", ca.value);
-            fields.error("ca", ca.line, message);
+            fields.error("ca", ca.line, error.clone());
         }
         read.ok()
     });
     let days = limited(&mut fields, "expiry_warning_days", EXPIRY_WARNING_DAYS);
     fields.finish();
     TlsAsk { name: name.map(|name| name.value), verify, authorities, expiry_warning_days: days as u32 }
+}
+
+fn read_authorities(file: Option<&Path>, ca: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = |text: &[u8]| -> Option<Vec<CertificateDer<'static>>> {
+        let list: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+        list.ok().filter(|list| !list.is_empty())
+    };
+    if ca.trim_start().starts_with(PEM_BEGINS) {
+        return certificates(ca.as_bytes()).ok_or_else(|| "the certificates cannot be read as PEM".into());
+    }
+    // Whoever asks over the API has no file of ours to name.
+    let Some(file) = file else {
+        return Err(format!("write the certificates themselves, as PEM from `{PEM_BEGINS}` on"));
+    };
+    let path = file.parent().unwrap_or(Path::new("")).join(ca);
+    let read = std::fs::read(&path).map_err(|error| error.to_string());
+    let read = read.and_then(|text| certificates(&text).ok_or("no PEM certificates".to_string()));
+    read.map_err(|error| format!("{ca}: {error}; name a file of PEM certificates"))
 }

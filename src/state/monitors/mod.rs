@@ -2,9 +2,11 @@
 //! results make a verdict.
 //!
 //! ```text
-//! [monitor.NAME] -> read -> MonitorSpec { target, check } -+
-//! pools, records -----------------------> candidates ------+-> Plan { monitored, health } -> crate::health
+//! [monitor.NAME], rows of the store -> read -> MonitorSpec { target, check } -+
+//! pools, records ----------------------------------------> Candidate ---------+-> Plan -> crate::health
 //! ```
+//!
+//! A row of the store replaces the files' monitor of its name, as long as there is something it can probe.
 //!
 //! Plain data: how a kind is probed is in [`crate::health`], a file each.
 
@@ -23,16 +25,26 @@ use rustls::pki_types::CertificateDer;
 
 use super::chains::Place;
 use super::model::Scope;
-use crate::files::At;
+use crate::files::{At, Json};
 
 pub use limits::*;
-pub use read::{read_health, read_monitor};
+pub use read::{read_health, read_monitor, read_monitor_json};
+pub use targets::{Candidate, Monitors, Unfit};
 
-/// A monitor as written.
+/// A monitor of the files.
 #[derive(Clone, Debug)]
-pub struct MonitorSpec {
+pub struct FileMonitor {
     /// Where it is written.
     pub place: Place,
+    /// What it says.
+    pub spec: MonitorSpec,
+    /// The same, as it was written.
+    pub written: Json,
+}
+
+/// A monitor as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MonitorSpec {
     /// The answers it probes.
     pub target: At<Scope>,
     /// What it does; shared by all it probes.

@@ -11,7 +11,7 @@ use toml::de::DeValue;
 use super::http::{read_http, read_tls};
 use super::*;
 use crate::config::Limit;
-use crate::files::Fields;
+use crate::files::{Fields, Json, Problem, read_json};
 
 /// Fields of every kind that probes; a heartbeat has no address.
 const PROBE_FIELDS: [&str; 7] =
@@ -21,9 +21,23 @@ const PROBE_FIELDS: [&str; 7] =
 /// ten seconds apart, falls.
 const REFERENCE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Reads a monitor. None when it is not clear what it is; that has been told.
-pub fn read_monitor(file: &Path, name: &At<String>, mut fields: Fields) -> Option<MonitorSpec> {
-    fields.object = format!("monitor {}", name.value);
+/// Reads a monitor that came as JSON.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn read_monitor_json(name: &str, json: &Json) -> Result<MonitorSpec, Vec<Problem>> {
+    // Without an error it is clear what it is.
+    read_json(&object(name), json, |fields| read_monitor(None, name, fields))?.ok_or_else(Vec::new)
+}
+
+fn object(name: &str) -> String {
+    format!("monitor {name}")
+}
+
+/// Reads a monitor; files it names are beside the one it is written in, if it is in one. None when it is not clear
+/// what it is; that has been told.
+pub fn read_monitor(file: Option<&Path>, name: &str, mut fields: Fields) -> Option<MonitorSpec> {
+    fields.object = object(name);
     fields.require(&["kind", "target"]);
     let line = fields.text("kind").and_then(|kind| {
         let line = KINDS.iter().find(|line| line.name == kind.value);
@@ -55,10 +69,9 @@ pub fn read_monitor(file: &Path, name: &At<String>, mut fields: Fields) -> Optio
     check.family = read_family(&mut fields);
     check.rule = read_rule(&mut fields);
     check.flap = read_flap(&mut fields);
-    let place = Place { file: file.into(), line: name.line };
     fields.finish();
     line?;
-    Some(MonitorSpec { place, target: target?, check: Arc::new(check) })
+    Some(MonitorSpec { target: target?, check: Arc::new(check) })
 }
 
 /// Takes out the fields that do nothing for a kind, so that nobody waits for what they say.

@@ -1,31 +1,35 @@
 //! Which answers a monitor's target takes in, and what is wrong with those that take in none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::{Check, Family, Kind, Monitored, Plan};
+use super::{Check, Family, FileMonitor, HealthSpec, Kind, MonitorSpec, Monitored, Plan};
 use crate::files::Problem;
 use crate::state::chains::{AnswerSpec, Chains};
+use crate::state::change::some_of;
 use crate::state::identity::identities;
-use crate::state::model::Scope;
+use crate::state::model::{Monitor, Rows, Scope, Understood};
 
 /// An answer of a pool or of a record.
-struct Candidate<'c> {
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Its identity.
     id: String,
     /// The pool, or the record of an answer without one.
     owner: String,
-    pool: Option<&'c str>,
-    pop: Option<&'c str>,
-    stack: Option<&'c str>,
+    pool: Option<String>,
+    pop: Option<String>,
+    stack: Option<String>,
     addresses: Vec<IpAddr>,
 }
 
-impl Candidate<'_> {
+impl Candidate {
     fn is_in(&self, scope: &Scope) -> bool {
-        let fields = [(&scope.pool, self.pool), (&scope.pop, self.pop), (&scope.stack, self.stack)];
+        let fields = [(&scope.pool, &self.pool), (&scope.pop, &self.pop), (&scope.stack, &self.stack)];
         let id = scope.answer.as_ref();
         id.is_none_or(|id| *id == self.id)
-            && fields.iter().all(|(wanted, has)| wanted.is_none() || wanted.as_deref() == *has)
+            && fields.iter().all(|(wanted, has)| wanted.is_none() || wanted == has)
     }
 
     /// The addresses a check probes.
@@ -36,57 +40,138 @@ impl Candidate<'_> {
             _ => self.addresses.iter().filter(wanted).copied().collect(),
         }
     }
+
+    /// Whether there is something to probe. A heartbeat needs nothing.
+    fn can_be_probed(&self, check: &Check) -> bool {
+        check.kind == Kind::Push || !self.probed(check).is_empty()
+    }
+}
+
+/// What the files say of monitors, and what there is to be probed.
+#[derive(Clone, Debug, Default)]
+pub struct Monitors {
+    /// Those of the files, by name.
+    pub files: BTreeMap<String, FileMonitor>,
+    /// How our own failure is told.
+    pub health: HealthSpec,
+    candidates: Vec<Candidate>,
+}
+
+/// Monitors of the store, by name.
+pub type MonitorRows = Rows<String, Understood<Monitor, MonitorSpec>>;
+
+/// Why a monitor has nothing to probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Its target names something that is not there.
+    Missing(String),
+    /// What it names has no address to probe.
+    NoAddress(String),
+}
+
+impl Unfit {
+    /// In words.
+    pub fn words(&self) -> &str {
+        match self {
+            Unfit::Missing(words) | Unfit::NoAddress(words) => words,
+        }
+    }
+}
+
+impl Monitors {
+    /// What is to be probed: what the rows say, and for all else what the files say. An answer without an address
+    /// to probe is passed over.
+    pub fn plan(&self, rows: &MonitorRows) -> Plan {
+        let of_files = self.files.iter().map(|(name, monitor)| (name, &monitor.spec));
+        let mut specs: BTreeMap<&String, &MonitorSpec> = of_files.collect();
+        specs.extend(rows.iter().filter_map(|(name, row)| Some((name, self.fitting(row)?))));
+        let monitored = specs.into_iter().flat_map(|(name, spec)| self.monitored(name, spec));
+        Plan { monitored: monitored.collect(), health: self.health.clone() }
+    }
+
+    fn monitored<'m>(&'m self, name: &'m str, spec: &'m MonitorSpec) -> impl Iterator<Item = Monitored> {
+        let is_meant =
+            |answer: &&Candidate| answer.is_in(&spec.target.value) && answer.can_be_probed(&spec.check);
+        self.candidates.iter().filter(is_meant).map(|answer| Monitored {
+            monitor: name.into(),
+            answer: answer.id.clone(),
+            pool: answer.owner.clone(),
+            site: answer.pop.clone().unwrap_or_else(|| answer.id.clone()),
+            addresses: answer.probed(&spec.check),
+            check: spec.check.clone(),
+        })
+    }
+
+    /// Every monitor's name, of rows and of files.
+    pub fn names<'m>(&'m self, rows: &'m MonitorRows) -> BTreeSet<&'m String> {
+        rows.keys().chain(self.files.keys()).collect()
+    }
+
+    /// What a row says, if it is in force.
+    pub fn fitting<'r>(&self, row: &'r Understood<Monitor, MonitorSpec>) -> Option<&'r MonitorSpec> {
+        row.said.as_ref().ok().map(Arc::as_ref).filter(|spec| self.fit(spec).is_ok())
+    }
+
+    /// Why a row is not in force; none when it is.
+    pub fn dormant(&self, row: &Understood<Monitor, MonitorSpec>) -> Option<String> {
+        match &row.said {
+            Ok(spec) => self.fit(spec).err().map(|unfit| format!("target: {}", unfit.words())),
+            Err(problems) => Some(problems.iter().map(Problem::words).collect::<Vec<String>>().join("; ")),
+        }
+    }
+
+    /// Holds a monitor against the pools, PoPs and answers there are: how many it probes, or why none.
+    pub fn fit(&self, spec: &MonitorSpec) -> Result<usize, Unfit> {
+        fit(spec, &self.candidates)
+    }
+
+    /// Whether all that a monitor takes in is of a pool.
+    pub fn is_within(&self, spec: &MonitorSpec, pool: &str) -> bool {
+        let scope = &spec.target.value;
+        let mut is_in = self.candidates.iter().filter(|candidate| candidate.is_in(scope)).peekable();
+        scope.pool.as_deref() == Some(pool)
+            || is_in.peek().is_some() && is_in.all(|candidate| candidate.pool.as_deref() == Some(pool))
+    }
+}
+
+fn fit(spec: &MonitorSpec, candidates: &[Candidate]) -> Result<usize, Unfit> {
+    let scope = &spec.target.value;
+    let is_in: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.is_in(scope)).collect();
+    if is_in.is_empty() {
+        return Err(Unfit::Missing(nothing_matches(scope, candidates)));
+    }
+    match is_in.iter().filter(|candidate| candidate.can_be_probed(&spec.check)).count() {
+        0 => {
+            let family = spec.check.family.map_or("", Family::name);
+            let words = format!("{scope} has no {family} address to probe; take another target or family");
+            Err(Unfit::NoAddress(words.replace("  ", " ")))
+        }
+        probed => Ok(probed),
+    }
 }
 
 impl Chains {
-    /// What is to be probed. An answer without an address to probe is passed over.
-    pub fn plan(&self) -> Plan {
-        let candidates = self.candidates();
-        let mut monitored = Vec::new();
-        for (name, monitor) in &self.monitors {
-            for candidate in candidates.iter().filter(|answer| answer.is_in(&monitor.target.value)) {
-                let addresses = candidate.probed(&monitor.check);
-                if addresses.is_empty() && monitor.check.kind != Kind::Push {
-                    continue;
-                }
-                monitored.push(Monitored {
-                    monitor: name.clone(),
-                    answer: candidate.id.clone(),
-                    pool: candidate.owner.clone(),
-                    site: candidate.pop.map_or_else(|| candidate.id.clone(), String::from),
-                    addresses,
-                    check: monitor.check.clone(),
-                });
-            }
+    /// What can be probed, and what the files say of it.
+    pub fn monitors(&self) -> Monitors {
+        Monitors {
+            files: self.monitors.clone(),
+            health: self.health.as_ref().map(|(_, health)| health.clone()).unwrap_or_default(),
+            candidates: self.candidates(),
         }
-        let health = self.health.as_ref().map(|(_, health)| health.clone()).unwrap_or_default();
-        Plan { monitored, health }
     }
 
     /// Holds the monitors against the pools, PoPs and answers there are.
     pub fn check_monitors(&self, problems: &mut Vec<Problem>) {
         let candidates = self.candidates();
-        for (name, monitor) in &self.monitors {
-            let scope = &monitor.target.value;
-            let is_in: Vec<_> = candidates.iter().filter(|candidate| candidate.is_in(scope)).collect();
-            let message = if is_in.is_empty() {
-                nothing_matches(scope, &candidates)
-            } else if monitor.check.kind == Kind::Push
-                || is_in.iter().any(|candidate| !candidate.probed(&monitor.check).is_empty())
-            {
-                continue;
-            } else {
-                let family = monitor.check.family.map_or("", Family::name);
-                let message =
-                    format!("{scope} has no {family} address to probe; take another target or family");
-                message.replace("  ", " ")
-            };
-            let error = Problem::error(&monitor.place.file, monitor.target.line, message);
-            problems.push(error.of(format!("monitor {name}")).at("target"));
+        for (name, FileMonitor { place, spec, .. }) in &self.monitors {
+            if let Err(unfit) = fit(spec, &candidates) {
+                let error = Problem::error(&place.file, spec.target.line, unfit.words());
+                problems.push(error.of(format!("monitor {name}")).at("target"));
+            }
         }
     }
 
-    fn candidates(&self) -> Vec<Candidate<'_>> {
+    fn candidates(&self) -> Vec<Candidate> {
         let mut all = Vec::new();
         for (name, pool) in &self.pools {
             candidates_of(&mut all, name, Some(name), &pool.answers);
@@ -99,37 +184,38 @@ impl Chains {
     }
 }
 
-fn candidates_of<'c>(
-    all: &mut Vec<Candidate<'c>>,
-    owner: &str,
-    pool: Option<&'c str>,
-    answers: &'c [AnswerSpec],
-) {
+fn candidates_of(all: &mut Vec<Candidate>, owner: &str, pool: Option<&str>, answers: &[AnswerSpec]) {
     for (answer, id) in answers.iter().zip(identities(owner, pool.is_some(), answers)) {
-        let pop = answer.pop.as_ref().map(|pop| pop.value.as_str());
-        let stack = answer.stack.as_deref();
         let addresses = answer.a.iter().copied().map(IpAddr::from);
-        let addresses = addresses.chain(answer.aaaa.iter().copied().map(IpAddr::from)).collect();
-        all.push(Candidate { id, owner: owner.into(), pool, pop, stack, addresses });
+        all.push(Candidate {
+            id,
+            owner: owner.into(),
+            pool: pool.map(String::from),
+            pop: answer.pop.as_ref().map(|pop| pop.value.clone()),
+            stack: answer.stack.clone(),
+            addresses: addresses.chain(answer.aaaa.iter().copied().map(IpAddr::from)).collect(),
+        });
     }
 }
 
 /// Names the first part of a target that nothing has, with what there is instead.
 fn nothing_matches(scope: &Scope, candidates: &[Candidate]) -> String {
-    let list = |of: fn(&Candidate) -> Option<String>| -> Vec<String> {
-        candidates.iter().filter_map(of).collect::<BTreeSet<_>>().into_iter().collect()
+    let list = |of: fn(&Candidate) -> Option<&String>| -> Vec<&str> {
+        let named: BTreeSet<&str> = candidates.iter().filter_map(of).map(String::as_str).collect();
+        named.into_iter().collect()
     };
     let parts = [
-        ("pool", &scope.pool, list(|answer| answer.pool.map(String::from))),
-        ("PoP", &scope.pop, list(|answer| answer.pop.map(String::from))),
-        ("stack", &scope.stack, list(|answer| answer.stack.map(String::from))),
-        ("answer", &scope.answer, list(|answer| Some(answer.id.clone()))),
+        ("pool", &scope.pool, list(|answer| answer.pool.as_ref())),
+        ("PoP", &scope.pop, list(|answer| answer.pop.as_ref())),
+        ("stack", &scope.stack, list(|answer| answer.stack.as_ref())),
+        ("answer", &scope.answer, list(|answer| Some(&answer.id))),
     ];
     for (kind, wanted, known) in parts {
-        let Some(wanted) = wanted.as_ref().filter(|wanted| !known.contains(wanted)) else { continue };
+        let is_missing = |wanted: &&String| !known.contains(&wanted.as_str());
+        let Some(wanted) = wanted.as_ref().filter(is_missing) else { continue };
         return match known.is_empty() {
             true => format!("no answer has a {kind}; `{wanted}` matches nothing"),
-            false => format!("no answer has the {kind} `{wanted}`; known are {}", known.join(", ")),
+            false => format!("no answer has the {kind} `{wanted}`; known are {}", some_of(&known)),
         };
     }
     format!("{scope} matches no answer: each part is known, but no answer has all of them")

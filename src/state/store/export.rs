@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Contents;
 use crate::state::model::{Model, Row, Time};
+use crate::state::monitors::read_monitor_json;
+use crate::state::policy::PoolPolicy;
 
 /// The version of the format that this program writes, and the only one it reads.
 pub const FORMAT: u32 = 1;
@@ -113,6 +115,7 @@ pub fn check(export: &Export) -> Vec<String> {
         }
         check_names(row, &mut say);
         check_numbers(row, &mut say);
+        check_fields(row, &mut say);
     }
     for key in export.values.keys().filter(|key| key.is_empty()) {
         wrong.push(format!("values: a key is empty, with `{}`", export.values[key]));
@@ -125,6 +128,8 @@ fn revision(row: &Row) -> u64 {
     match row {
         Row::Drain(drain) => drain.revision,
         Row::Split(split) => split.revision,
+        Row::Monitor(monitor) => monitor.revision,
+        Row::Policy(policy) => policy.revision,
         Row::Migration(_) | Row::Token(_) | Row::Suspension(_) => 0,
     }
 }
@@ -142,6 +147,8 @@ fn check_names(row: &Row, say: &mut impl FnMut(String)) {
         ],
         Row::Token(token) => &[("name", &token.name), ("hash", &token.hash)],
         Row::Suspension(suspension) => &[("pool", &suspension.pool), ("owner", &suspension.owner)],
+        Row::Monitor(monitor) => &[("name", &monitor.name), ("owner", &monitor.owner)],
+        Row::Policy(policy) => &[("pool", &policy.pool), ("owner", &policy.owner)],
     };
     for (field, _) in names.iter().filter(|(_, name)| name.is_empty()) {
         say(format!("{field}: empty"));
@@ -183,6 +190,18 @@ fn check_numbers(row: &Row, say: &mut impl FnMut(String)) {
                 say(format!("weights.{stack}: {weight} is no weight"));
             }
         }
-        Row::Token(_) | Row::Suspension(_) => {}
+        Row::Token(_) | Row::Suspension(_) | Row::Monitor(_) | Row::Policy(_) => {}
+    }
+}
+
+/// Fields that mean something only when they are read. What they name may be there or not.
+fn check_fields(row: &Row, say: &mut impl FnMut(String)) {
+    let problems = match row {
+        Row::Monitor(monitor) => read_monitor_json(&monitor.name, &monitor.fields).err(),
+        Row::Policy(policy) => PoolPolicy::read_json(&policy.pool, &policy.fields).err(),
+        Row::Drain(_) | Row::Split(_) | Row::Migration(_) | Row::Token(_) | Row::Suspension(_) => None,
+    };
+    for problem in problems.into_iter().flatten() {
+        say(format!("fields: {}", problem.words()));
     }
 }
