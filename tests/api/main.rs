@@ -6,5 +6,6 @@ mod support;
 mod auth;
 mod document;
 mod served;
+mod set;
 mod shown;
 mod writes;
