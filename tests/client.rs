@@ -134,7 +134,7 @@ fn what_is_printed_is_as_it_was() {
         let runs: Vec<_> = files.iter().map(|file| scope.spawn(move || check_file(file))).collect();
         runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
     });
-    assert!(files.len() >= 7, "the scenarios are found");
+    assert!(files.len() >= 8, "the scenarios are found");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
@@ -375,6 +375,33 @@ fn a_night_with_the_real_server() {
     check("migrate rollback wss-1", 0, &["rolled back"]);
     check("rollback 1 --reason earlier", 0, &["to revision 1"]);
     check("feeds", 0, &["There are no feeds"]);
+    check("health", 0, &["There are no monitors", "none was set"]);
+    let monitor = "[monitor.beat]\nkind = 'push'\ntarget = { pop = 'eu-west-2' }\n";
+    folder.write("m.toml", format!("{monitor}[pool.wss]\nfailover = {{ for = '20s' }}\n"));
+    check(
+        "health set beat m.toml --dry-run",
+        0,
+        &["This would happen: monitor set beat", "watches 2 answers"],
+    );
+    check("health set beat m.toml", 0, &["Done: monitor set beat", "it watches 2 answers"]);
+    check("health", 0, &["wss/eu-west-2/envoy", "beat (by local)"]);
+    folder.write("shown.toml", run("health show beat", 0));
+    check("health set beat shown.toml", 0, &["Nothing changed"]);
+    let bin = env!("CARGO_BIN_EXE_rhumb");
+    let piped = format!("'{bin}' health show beat | '{bin}' health set beat -");
+    let piped = Command::new("sh").args(["-c", &piped]).current_dir(folder.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&piped.stdout).contains("Nothing changed"), "{piped:?}");
+    check("health show beats", 1, &["there is only beat"]);
+    check("health set beats m.toml", 1, &["m.toml has no table [monitor.beats]; it has [monitor.beat]"]);
+    check("health reset beat --reason quiet", 0, &["Done: monitor deleted beat"]);
+    check("policy set wss m.toml --reason sale", 0, &["Done: policy set wss", "is in force"]);
+    folder.write("shown.toml", run("policy show wss", 0));
+    check("policy set wss shown.toml", 0, &["Done: policy set wss"]);
+    check("policy show wss", 0, &["as local set it", "for = \"20s\"", "return_after_max = \"30m\""]);
+    check("policy set wss filter-chains/wss.toml", 1, &["pool wss: answer: unknown field"]);
+    check("policy set www m.toml", 1, &["no table [pool.www]"]);
+    check("policy reset wss", 0, &["Done: policy reset wss"]);
+    check("audit --action \"monitor set\"", 0, &["monitor set beat"]);
     check("share", 0, &["Nothing steered"]);
     check("token create ops --role operate --expires 90d", 0, &["rhumb_"]);
     check("token list", 0, &["operate", "in 90 d"]);

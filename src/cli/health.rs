@@ -124,7 +124,9 @@ pub fn origin(what: &str, from: &Origin, dormant: Option<&str>, now: Time) -> St
     let from = match from {
         Origin::File { file } => format!("# {what} of {file}\n"),
         Origin::Api { by, since, reason, instead_of, .. } => {
-            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            // A line of a comment ends with the line.
+            let reason = reason.replace(char::is_control, " ");
+            let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
             let instead = instead_of.as_ref().map(|place| format!("# instead of {place}\n"));
             let since = moment(*since, now);
             format!("# {what} as {by} set it at {since}{reason}\n{}", instead.unwrap_or_default())
@@ -144,7 +146,7 @@ fn words(monitors: &[MonitorBody], now: Time, down: bool) -> String {
         };
     }
     let mut table =
-        Table::new(&["answer", "monitor", "from", "says", "since", ">addresses", ">latency", "~last error"]);
+        Table::new(&["answer", "monitor", "says", "since", ">addresses", ">latency", "~last error"]);
     for monitor in monitors {
         let (says, colour) = match monitor.up {
             None => ("not yet", Tone::Plain),
@@ -161,11 +163,9 @@ fn words(monitors: &[MonitorBody], now: Time, down: bool) -> String {
         let said = said.into_iter().find(|text| !text.is_empty());
         table.row([
             plain(&monitor.answer),
-            plain(&monitor.monitor),
             plain(match &monitor.from {
-                Some(Origin::Api { by, .. }) => by,
-                Some(Origin::File { .. }) => "the files",
-                None => "-",
+                Some(Origin::Api { by, .. }) => format!("{} (by {by})", monitor.monitor),
+                Some(Origin::File { .. }) | None => monitor.monitor.clone(),
             }),
             (format!("{says}{marks}"), colour),
             plain(monitor.since.map_or("-".into(), |since| moment(since, now))),

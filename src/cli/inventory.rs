@@ -7,7 +7,7 @@ use super::client::{Request, Said};
 use super::connect::ServerArgs;
 use super::outcome::{Outcome, ask, tell};
 use super::show::{Table, Tone, loud, moment, number, percent, plain, show, state};
-use crate::api::bodies::{AnswerBody, PoolBody, PopBody, RecordBody, ShareBody, ValueBody};
+use crate::api::bodies::{AnswerBody, Origin, PoolBody, PopBody, RecordBody, ShareBody, ValueBody};
 use crate::state::model::Time;
 
 /// Which records.
@@ -121,6 +121,10 @@ fn pools_words(pools: &[PoolBody]) -> String {
         text += &format!("{gap}{head} ({}): {drained}, {most} may be\n", pool.file);
         if let Some(why) = &pool.suspended {
             text += &format!("  {} {why}\n", loud("its automation is suspended:", Tone::Warn));
+        }
+        if let Origin::Api { by, reason, .. } = &pool.policy_from {
+            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+            text += &format!("  {} {by}{reason}\n", loud("its policy is set by", Tone::Warn));
         }
         text += &answers_table(&pool.answers);
     }

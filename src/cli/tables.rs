@@ -65,6 +65,5 @@ pub fn take_authorities(file: &Path, fields: &mut Json) -> anyhow::Result<()> {
 /// The table as it would stand in a file.
 pub fn write(kind: &str, name: &str, fields: &Json) -> String {
     let document = json!({ kind: { name: fields } });
-    toml::to_string_pretty(&document)
-        .unwrap_or_else(|error| format!("# it cannot be written as TOML: {error}\n"))
+    toml::to_string(&document).unwrap_or_else(|error| format!("# it cannot be written as TOML: {error}\n"))
 }

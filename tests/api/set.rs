@@ -105,7 +105,7 @@ fn a_monitor_of_the_files_is_shown_replaced_and_never_deleted() {
     assert_eq!(seen["fields"]["headers"], json!({ "Authorization": "(hidden)" }));
     control.local("DELETE", path).refused(409, "own.toml:1; take it out there, or set another in its place");
     let set = control.local("PUT", path).json(&json!({ "fields": tcp(80) })).ok();
-    assert!(set["notes"][1].as_str().unwrap().contains("until it is deleted, the monitor at"), "{set}");
+    assert!(set["notes"][1].as_str().unwrap().contains("until it is taken back, the monitor at"), "{set}");
     let shown = control.local("GET", path).ok();
     assert_eq!((&shown["from"]["source"], &shown["from"]["instead_of"]), (&json!("api"), &json!(place)));
     let deleted = control.local("DELETE", path).ok();

@@ -30,7 +30,9 @@ pub(super) fn set(name: &str, fields: &Json, at: &Situation) -> Result<Draft, Re
         probed => format!("it watches {probed} answers"),
     });
     if let Some(of_files) = at.base.monitors.files.get(name) {
-        draft.words.push(format!("until it is deleted, the monitor at {} is not in force", of_files.place));
+        draft
+            .words
+            .push(format!("until it is taken back, the monitor at {} is not in force", of_files.place));
     }
     Ok(draft)
 }

@@ -30,7 +30,9 @@ pub(super) fn set(pool: &str, fields: &Json, at: &Situation) -> Result<Draft, Re
     let rows = is_new.then(|| put(at.model, policy)).into_iter().collect();
     let mut draft = Draft::new("policy set", pool, rows);
     draft.id = pool.into();
-    draft.words.push(format!("until it is reset, nothing of the policy at {} is in force", of_files.place));
+    draft
+        .words
+        .push(format!("until it is taken back, nothing of the policy at {} is in force", of_files.place));
     Ok(draft)
 }
 
