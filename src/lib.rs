@@ -25,7 +25,7 @@
 //! | [`listeners`] | sockets: UDP threads, the TCP thread |
 //! | [`files`] | reading what the operator wrote, so that every mistake is found at once and named where it stands |
 //! | [`config`] | `rhumb.toml` |
-//! | [`state`] | zones and chains from files, and drains, splits and feeds from the store, compiled to a snapshot; publishing; noticing changed files; what a change does to clients |
+//! | [`state`] | zones and chains from files, and drains, splits, feeds, monitors and policies from the store, compiled to a snapshot; publishing; noticing changed files; what a change does to clients |
 //! | [`health`] | monitors: answers are probed, results become verdicts, and our own failure is told from theirs; failing PoPs are taken out and come back; webhooks tell of it |
 //! | [`api`] | the control plane over HTTP: what is wanted goes in, what is so comes out; numbers for Prometheus |
 //! | [`cli`] | the commands, one file each; `cli::serve` composes the rooms, most others ask a server over the [`api`] |

@@ -244,7 +244,7 @@ fn defaults() {
         let (mut chains, mut problems) = (Chains::default(), Vec::new());
         chains.read_file(file, &text, &mut problems);
         assert_eq!(problems, []);
-        (chains.monitors.remove("x").unwrap().check, chains.health.unwrap().1)
+        (chains.monitors.remove("x").unwrap().spec.check, chains.health.unwrap().1)
     };
     let tables = ["TLS", "Flapping"].map(|table| format!("[monitor.x.{table}]\n{}", written(table)));
     let inside = tables.join("").replace("TLS", "tls").replace("Flapping", "flap");

@@ -151,13 +151,13 @@ enum Command {
     Splits(split::SplitsArgs),
     /// Move a pool's clients from one stack to another, PoP by PoP, in steps, and back.
     Migrate(migrate::Args),
-    /// Show what the monitors say: up or down, since when, and the last error. Or show, set and reset one.
+    /// Show what the monitors say: up or down, and the last error; set one, or reset it.
     ///
     /// A monitor that is set is probed at once, and replaces the files' of its name until it is reset.
     ///
     /// Example: rhumb health show wss-tcp > m.toml, edit it, rhumb health set wss-tcp m.toml
     Health(health::HealthArgs),
-    /// Show how a pool is operated, do it otherwise than its files say, stop what health does, or let it act again.
+    /// Show how a pool is operated, set it otherwise, or stop what health does to it.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Give values of a feed: load, connections, up or down.

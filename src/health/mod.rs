@@ -127,7 +127,8 @@ impl Health {
         Ok(Health { shared, thread: Some(thread) })
     }
 
-    /// Another plan, after a reload: what did not change keeps its verdict, its history and its rhythm.
+    /// Another plan, after a reload or a change over the API: what did not change keeps its verdict, its history and
+    /// its rhythm.
     pub fn update(&self, plan: Plan) {
         self.shared.lock().update(plan, self.shared.now());
         self.shared.wake.notify_one();

@@ -32,7 +32,9 @@ fn control() -> (Control, Arc<AtomicUsize>) {
     };
     let hooks = Hooks {
         monitors: Box::new(move || vec![status("wss-tcp"), status("upgrade")]),
-        settle: Box::new(move || drop(told.fetch_add(1, Ordering::SeqCst))),
+        settle: Box::new(move || {
+            told.fetch_add(1, Ordering::SeqCst);
+        }),
         ..Hooks::default()
     };
     (Control::with(folder, config(), hooks), looks)
@@ -128,6 +130,12 @@ fn what_is_wrong_names_object_and_field() {
     let mut nowhere = tcp(443);
     nowhere["target"] = json!({ "pop": "eu-west-9" });
     put(MONITOR, nowhere).refused(404, "known are af-south-1");
+    let of_tls = |ca: &str| json!({ "kind": "tls", "target": { "pool": "wss" }, "tls": { "ca": ca } });
+    let pem = rcgen::generate_simple_self_signed(["wss.example.com".into()]).unwrap().cert.pem();
+    put(MONITOR, of_tls(&pem)).ok();
+    let problem = put(MONITOR, of_tls(&pem[..80])).refused(422, "cannot be read as PEM");
+    assert_eq!((&problem["object"], &problem["field"]), (&json!("monitor wss-tcp tls"), &json!("ca")));
+    put(MONITOR, of_tls("rhumb.toml")).refused(422, "write the certificates themselves, as PEM");
     put("/api/v1/pools/www/policy", json!({})).refused(404, "there is only wss");
     put(POLICY, json!({ "capacity": { "eu-west-9": 1 } })).refused(404, "there are af-south-1");
     let missing = control.local("PUT", POLICY).json(&json!({})).refused(422, "missing field `fields`");
