@@ -403,7 +403,7 @@ fn a_night_with_the_real_server() {
     check("policy reset wss", 0, &["Done: policy reset wss"]);
     check("audit --action \"monitor set\"", 0, &["monitor set beat"]);
     check("share", 0, &["Nothing steered"]);
-    check("token create ops --role operate --expires 90d", 0, &["rhumb_"]);
+    check("token create ops --role operate --expires \"90d 1h\"", 0, &["rhumb_"]);
     check("token list", 0, &["operate", "in 90 d"]);
     check("token revoke ops", 0, &["token revoked ops"]);
     check("audit --who local --action drain", 0, &["failing"]);
