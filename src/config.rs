@@ -4,6 +4,7 @@
 //! comes with the project names them all.
 
 mod api;
+mod log;
 mod notify;
 mod query_log;
 
@@ -21,6 +22,7 @@ use crate::listeners::{
 };
 
 pub use api::{ApiConfig, BODY_BYTES_MAX, MAX_CHANGES_PER_MINUTE, MAX_CONNECTIONS, Socket, Tls};
+pub use log::parse_level;
 pub use notify::{Event, Hook, NOTIFY_TIMEOUT_S, Secret};
 pub use query_log::{LogTo, QUERY_LOG_ONE_IN, QueryLog};
 
@@ -103,7 +105,7 @@ pub struct Geo {
 pub struct Log {
     /// JSON lines instead of text.
     pub json: bool,
-    /// A level, or a filter as `tracing-subscriber` reads it.
+    /// A level, and parts with levels of their own, as [`parse_level`] reads it.
     pub level: String,
     /// Seconds between two lines with the counters; 0 is off.
     pub counters_every_s: u64,
@@ -277,9 +279,9 @@ fn read_log(mut fields: Option<Fields>) -> Log {
     }
     let level = fields.text("level");
     if let Some(level) = &level
-        && let Err(error) = level.value.parse::<tracing_subscriber::filter::EnvFilter>()
+        && let Err(why) = parse_level(&level.value)
     {
-        fields.error("level", level.line, format!("{error}; write error, warn, info, debug or trace"));
+        fields.error("level", level.line, why);
     }
     fields.finish();
     Log {

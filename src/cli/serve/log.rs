@@ -2,16 +2,17 @@
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-use crate::config::Log;
+use crate::config::{Log, parse_level};
 
 /// Sets the level of the log.
 pub type SetLevel = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
 /// Starts the log as the configuration has it.
 pub fn start(log: &Log) -> anyhow::Result<SetLevel> {
-    let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&log.level)?);
+    let filter = parse_level(&log.level).map_err(anyhow::Error::msg)?;
+    let (filter, handle) = reload::Layer::new(filter);
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = if log.json {
         Box::new(lines.json().flatten_event(true).with_filter(filter))
@@ -21,9 +22,5 @@ pub fn start(log: &Log) -> anyhow::Result<SetLevel> {
     };
     let started = tracing_subscriber::registry().with(lines).try_init();
     started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))?;
-    Ok(Box::new(move |level| {
-        let advice = |error| format!("{error}; write error, warn, info, debug or trace");
-        let filter = EnvFilter::try_new(level).map_err(|error| advice(error.to_string()))?;
-        handle.reload(filter).map_err(|error| error.to_string())
-    }))
+    Ok(Box::new(move |level| handle.reload(parse_level(level)?).map_err(|error| error.to_string())))
 }
