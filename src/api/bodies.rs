@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::files::Json;
@@ -69,7 +70,7 @@ pub struct NewDrain {
     /// Why, for whoever reads it at night.
     pub reason: String,
     /// From when on; now, if it is not there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "moment", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub starts_at: Option<Time>,
     /// From its start until it ends by itself, such as `2h`.
@@ -94,6 +95,17 @@ pub struct NewDrain {
 
 fn hundred() -> u8 {
     100
+}
+
+/// A moment, where there is one; what is none is told with one that is.
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        D::Error::custom(format!(
+            "`{text}` is no moment; write one such as 2026-03-01T02:00:00Z, not after {}",
+            Time::MAX.strftime("%F")
+        ))
+    })
 }
 
 /// A change of a drain: `PATCH /api/v1/drains/{id}`. What is not there stays as it is.
@@ -429,7 +441,7 @@ pub struct NewValue {
     /// What is said of them.
     pub meta: MetaBody,
     /// When that was made; now, if it is not there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "moment", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub made_at: Option<Time>,
     /// How old it may be; the feed's, if it is not there.

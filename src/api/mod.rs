@@ -38,6 +38,7 @@ mod pools;
 mod pops;
 mod process;
 mod records;
+mod sent;
 mod shown;
 mod splits;
 mod status;

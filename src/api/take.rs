@@ -8,7 +8,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::Caller;
 use super::bodies::{Page, ReturnBody};
 use super::problem::Problem;
+use super::sent::{Sent, Wrong, read_query};
 use crate::files::parse_duration;
 use crate::state::change::check_reason;
 use crate::state::keeper::Note;
@@ -25,44 +26,60 @@ use crate::state::policy::check_steps;
 /// How long a body may be on its way: a client that sends a byte now and then must not hold us.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The body of a request. None at all counts as `{}`.
+/// The body of a request. None at all counts as `{}`, where that says enough.
 pub struct Input<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Input<T>, Problem> {
-        let is_json = is_json(request.headers());
-        let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
-        let slow = || Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
-        let bytes = read.map_err(|_| slow())?.map_err(of_bytes)?;
-        if bytes.is_empty() {
-            return parse(b"{}").map(Input);
-        }
-        if !is_json {
-            let detail = "send the body as JSON, with `Content-Type: application/json`";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-        }
-        parse(&bytes).map(Input)
+        let Some(sent) = sent(request, state).await? else {
+            let empty = Sent::parse(b"{}").expect("it is JSON");
+            let nothing = "the body is empty; send JSON, as /openapi.json describes it";
+            return empty.read().map(Input).map_err(|_| Problem::bad_request(nothing));
+        };
+        sent.read().map(Input).map_err(|Wrong { field, message }| match field.as_str() {
+            "" => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, message),
+            _ => Problem::invalid(field, message),
+        })
     }
 }
 
-/// The body of a request as text that is JSON of its own form.
+/// The body of a request as text that is JSON of its own form. What was exported comes back, whatever is in its
+/// texts.
 pub struct InputText(pub String);
 
 impl<S: Send + Sync> FromRequest<S> for InputText {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<InputText, Problem> {
-        let Input(value) = Input::<serde_json::Value>::from_request(request, state).await?;
-        Ok(InputText(value.to_string()))
+        let sent = sent(request, state).await?;
+        let sent = sent.ok_or_else(|| Problem::bad_request("the body is empty; send an export"))?;
+        Ok(InputText(sent.into_value().to_string()))
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// The JSON of a request; none where its body is empty.
+async fn sent<S: Send + Sync>(request: Request, state: &S) -> Result<Option<Sent>, Problem> {
+    let is_json = is_json(request.method(), request.headers());
+    let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
+    let slow = || Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+    let bytes = read.map_err(|_| slow())?.map_err(of_bytes)?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    if !is_json {
+        let detail = "send the body as JSON, with `Content-Type: application/json`";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    let sent = Sent::parse(&bytes);
+    sent.map(Some).map_err(|error| Problem::bad_request(format!("the body is no JSON: {error}")))
+}
+
+fn is_json(method: &Method, headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind == "application/json" || kind.starts_with("application/") && kind.ends_with("+json")
+    kind == "application/json" || *method == Method::PATCH && kind == "application/merge-patch+json"
 }
 
 fn of_bytes(rejection: BytesRejection) -> Problem {
@@ -75,22 +92,6 @@ fn of_bytes(rejection: BytesRejection) -> Problem {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => {
-            let words = error.to_string();
-            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, words.as_str());
-            // serde names unknown and missing fields so, and no others.
-            let named = words.strip_prefix("unknown field `").or(words.strip_prefix("missing field `"));
-            match named.and_then(|rest| rest.split('`').next()) {
-                Some(field) => problem.of_field(field),
-                None => problem,
-            }
-        }
-        _ => Problem::bad_request(format!("the body is no JSON: {error}")),
-    })
-}
-
 /// The query of a request's address.
 pub struct Params<T>(pub T);
 
@@ -98,10 +99,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Params<T>, Problem> {
-        match Query::<T>::from_request_parts(parts, state).await {
-            Ok(Query(params)) => Ok(Params(params)),
-            Err(error) => Err(Problem::bad_request(error.body_text())),
-        }
+        let pairs = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        let Query(pairs) = pairs.map_err(|error| Problem::bad_request(error.body_text()))?;
+        read_query(pairs).map(Params).map_err(|Wrong { field, message }| {
+            let problem = Problem::bad_request(message);
+            if field.is_empty() { problem } else { problem.of_field(field) }
+        })
     }
 }
 

@@ -32,6 +32,7 @@ pub mod monitors;
 pub mod policy;
 pub mod publisher;
 pub mod store;
+pub mod text;
 pub mod traffic;
 pub mod ttl;
 pub mod view;

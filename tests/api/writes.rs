@@ -91,20 +91,39 @@ fn what_is_wrong_with_a_drain_is_named() {
     assert_eq!(problem["field"], "scope");
     post(json!({ "scope": { "pop": "eu-west-1" }, "reason": " " })).refused(422, "say why");
     let mut body = drain(json!({ "pop": "eu-west-1" }));
-    let wrong: [(&str, Value, u16, &str); 7] = [
+    let wrong: [(&str, Value, u16, &str); 11] = [
         ("percent", json!(0), 422, "write 1 to 100"),
-        ("percent", json!("all"), 422, "invalid type"),
+        ("percent", json!("all"), 422, "write a whole number from 0 to 255 here, not the text `all`"),
         ("expires_in", json!("soon"), 422, "no span of time"),
         ("expires_in", json!("0s"), 422, "write a span of time"),
         ("return", json!({ "steps": [50, 10], "pause": "1m" }), 422, "ascend"),
         ("return", json!({ "steps": [100], "pause": "x" }), 422, "no span of time"),
         ("until", json!("tomorrow"), 422, "unknown field"),
+        ("percent", json!(1.5), 422, "write a whole number from 0 to 255 here, not 1.5"),
+        ("scope", json!(["eu-west-1"]), 422, "write an object here, not a list"),
+        (
+            "starts_at",
+            json!("9999-12-31T23:59:59Z"),
+            422,
+            "is no moment; write one such as 2026-03-01T02:00:00Z",
+        ),
+        (
+            "reason",
+            json!("a\u{1b}[31mred\nb"),
+            422,
+            "the control character \\u{1b}; write one line of plain text",
+        ),
     ];
     for (field, value, status, words) in wrong {
         let mut body = body.clone();
         body[field] = value;
-        post(body).refused(status, words);
+        let problem = post(body).refused(status, words);
+        assert_eq!(problem["field"].as_str().map(|at| at.split('.').next()), Some(Some(field)), "{problem}");
     }
+    let nested =
+        |scope: Value| post(json!({ "scope": scope, "reason": "x" })).refused(422, "")["field"].clone();
+    assert_eq!(nested(json!({ "pop": 7 })), "scope.pop");
+    assert_eq!(nested(json!({ "popp": "eu-west-1" })), "scope.popp");
     body["until"] = json!(1);
     assert_eq!(post(body).refused(422, "unknown field")["field"], "until");
     control.local("PATCH", "/api/v1/drains/none").json(&json!({})).refused(404, "there is no drain none");
@@ -117,8 +136,23 @@ fn requests_that_cannot_be_read() {
     let post = || control.local("POST", "/api/v1/drains");
     post().bytes(b"{".to_vec()).header("content-type", "application/json").refused(400, "no JSON");
     post().bytes(b"{}".to_vec()).refused(415, "Content-Type: application/json");
-    post().refused(422, "missing field `scope`");
+    post()
+        .bytes(b"{}".to_vec())
+        .header("content-type", "application/merge-patch+json")
+        .refused(415, "as JSON");
+    post().refused(400, "the body is empty");
+    post().json(&json!({})).refused(422, "missing field `scope`");
+    post().json(&json!([{ "pop": "eu-west-1" }, 100, "x"])).refused(422, "write an object here, not a list");
+    let twice = br#"{"scope": {"pop": "eu-west-1"}, "reason": "a", "reason": "b"}"#;
+    post()
+        .bytes(twice.to_vec())
+        .header("content-type", "application/json")
+        .refused(400, "`reason` is there twice");
     control.local("GET", "/api/v1/drains?limit=0").refused(400, "out of range");
+    let problem = control.local("GET", "/api/v1/drains?limit=many").refused(400, "not the text `many`");
+    assert_eq!(problem["field"], "limit");
+    let lift = control.local("DELETE", "/api/v1/drains/none?reason=a%0Ab");
+    assert_eq!(lift.refused(400, "the control character \\n")["field"], "reason");
     control.local("GET", "/api/v1/drains?limt=1").refused(400, "unknown field");
     control.local("GET", "/api/v1/nothing").refused(404, "openapi.json");
     control.local("GET", "/").refused(404, "openapi.json");
