@@ -195,7 +195,8 @@ pub async fn check(
     Ok(next.run(request).await)
 }
 
-fn identify(app: &App, request: &Request) -> Result<Caller, Problem> {
+/// Who sends a request, whatever it is.
+pub(super) fn identify(app: &App, request: &Request) -> Result<Caller, Problem> {
     let origin = request.extensions().get::<ConnectInfo<Origin>>();
     let from = match origin.map(|ConnectInfo(origin)| *origin) {
         Some(Origin::Socket) => {

@@ -1137,7 +1137,7 @@ pub struct Page<T> {
 /// Why a request was not done (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ProblemBody {
-    /// What kind of problem: a path of the manual.
+    /// What kind of problem, such as `urn:rhumb:problem:invalid`; docs/api.md has a section of each.
     #[serde(rename = "type")]
     pub kind: String,
     /// The same in words.

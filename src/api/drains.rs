@@ -66,6 +66,10 @@ pub async fn list(
     let drains = drains.map(|drain| (drain.id.clone(), shown::drain(drain, &view, now)));
     let drains = drains.filter(|(_, body)| filter.state.as_ref().is_none_or(|state| *state == body.state));
     let part = Part { limit: filter.limit, cursor: filter.cursor.clone() };
+    let is_identity = |cursor: &String| cursor.len() == 16 && cursor.bytes().all(|c| c.is_ascii_hexdigit());
+    if !part.cursor.as_ref().is_none_or(is_identity) {
+        return Err(Problem::bad_request("send the `next` of the part before").of_field("cursor"));
+    }
     Ok(Tagged(view.model.revision, part.of(drains)?))
 }
 

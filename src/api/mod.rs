@@ -31,6 +31,7 @@ mod events;
 mod explain;
 mod feeds;
 mod health;
+mod methods;
 mod migrations;
 mod monitors;
 mod policies;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -36,7 +36,11 @@ pub struct Problem {
     header: Option<(HeaderName, HeaderValue)>,
 }
 
-/// What kinds there are: the anchor in the manual, and the title.
+/// What the type of a problem begins with; after it comes the kind, which has a section of its own in docs/api.md.
+/// A name and no place: what it says does not depend on which server says it.
+const TYPE_PREFIX: &str = "urn:rhumb:problem:";
+
+/// What kinds there are: the last part of the type, and the title.
 fn kind(status: StatusCode) -> (&'static str, &'static str) {
     match status {
         StatusCode::BAD_REQUEST => ("bad-request", "The request cannot be read"),
@@ -62,7 +66,7 @@ impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
         let (anchor, title) = kind(status);
         let body = ProblemBody {
-            kind: format!("docs/api.md#{anchor}"),
+            kind: format!("{TYPE_PREFIX}{anchor}"),
             title: title.into(),
             status: status.as_u16(),
             detail: detail.into(),
@@ -94,6 +98,13 @@ impl Problem {
     pub fn unauthorized(detail: impl Into<String>) -> Problem {
         let mut problem = Problem::new(StatusCode::UNAUTHORIZED, detail);
         problem.header = Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"rhumb\"")));
+        problem
+    }
+
+    /// 405, with the methods that there are.
+    pub fn method_not_allowed(detail: impl Into<String>, allowed: &str) -> Problem {
+        let mut problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail);
+        problem.header = HeaderValue::from_str(allowed).ok().map(|allowed| (ALLOW, allowed));
         problem
     }
 
@@ -145,7 +156,7 @@ impl From<Refusal> for Problem {
                     "{stand}; `\"dry_run\": true` says what it would do, `\"force\": true` with a reason does it"
                 );
                 let mut problem = Problem::new(StatusCode::CONFLICT, detail);
-                problem.body.kind = "docs/api.md#guarded".into();
+                problem.body.kind = format!("{TYPE_PREFIX}guarded");
                 problem.body.title = "A guard stands before it".into();
                 problem.body.guards = guards;
                 problem
@@ -190,7 +201,7 @@ pub async fn see_through(State(app): State<Arc<App>>, request: Request, next: Ne
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_string());
     // A request that trips over a mistake of ours must not take its connection along.
     let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => in_our_form(response, &method, &path).await,
+        Ok(response) => in_our_form(response, &path).await,
         Err(_) => {
             error!(%method, path, "a request ran into a bug of rhumb");
             let detail = "the request ran into a bug of rhumb; please report it with the log of the server";
@@ -201,25 +212,19 @@ pub async fn see_through(State(app): State<Arc<App>>, request: Request, next: Ne
     response
 }
 
-async fn in_our_form(response: Response, method: &Method, path: &str) -> Response {
+async fn in_our_form(response: Response, path: &str) -> Response {
     let status = response.status();
     let is_ours = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON);
     if is_ours || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    let allow = response.headers().get(ALLOW).cloned();
-    let detail = match (status, &allow) {
-        (StatusCode::NOT_FOUND, _) => {
+    let detail = match status {
+        StatusCode::NOT_FOUND => {
             format!("there is nothing at {path}; what there is stands in /openapi.json")
-        }
-        (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) => {
-            format!("{path} does not take {method}; it takes {}", allow.to_str().unwrap_or_default())
         }
         _ => text_of(response.into_body()).await,
     };
-    let mut problem = Problem::new(status, detail);
-    problem.header = allow.map(|allow| (ALLOW, allow));
-    problem.into_response()
+    Problem::new(status, detail).into_response()
 }
 
 /// The text that axum gives with a rejection; it is short.

@@ -20,8 +20,8 @@ use super::auth::Rule::{self, Needs, NeedsAll, Open};
 use super::auth::check;
 use super::problem::{PROBLEM_JSON, Problem, see_through};
 use super::{
-    App, audit, drains, events, explain, feeds, health, migrations, monitors, policies, pools, pops, process,
-    records, splits, status, store, tokens,
+    App, audit, drains, events, explain, feeds, health, methods, migrations, monitors, policies, pools, pops,
+    process, records, splits, status, store, tokens,
 };
 use crate::state::model::Role::{Admin, Drain, Feed, Operate, Read};
 
@@ -99,6 +99,7 @@ pub fn router(app: &Arc<App>) -> Router {
     let (router, _) = router.split_for_parts();
     router
         .fallback(async || Problem::not_found("there is nothing here; what there is stands in /openapi.json"))
+        .method_not_allowed_fallback(methods::refuse)
         .layer(DefaultBodyLimit::max(app.config.body_bytes_max))
         .layer(from_fn(never_stored))
         .layer(from_fn_with_state(app.clone(), see_through))

@@ -86,7 +86,7 @@ fn what_is_wrong_with_a_drain_is_named() {
     let post = |body: Value| control.local("POST", "/api/v1/drains").json(&body);
     let problem = post(drain(json!({ "pop": "eu-west-9" })))
         .refused(404, "there is no PoP called eu-west-9; there are af-south-1");
-    assert_eq!(problem["type"], "docs/api.md#not-found");
+    assert_eq!(problem["type"], "urn:rhumb:problem:not-found");
     let problem = post(drain(json!({}))).refused(422, "name a pop, a pool or a stack");
     assert_eq!(problem["field"], "scope");
     post(json!({ "scope": { "pop": "eu-west-1" }, "reason": " " })).refused(422, "say why");
@@ -131,6 +131,27 @@ fn what_is_wrong_with_a_drain_is_named() {
 }
 
 #[test]
+fn what_files_own_is_written_in_files() {
+    let control = Control::new();
+    let owned = [
+        ("PUT", "/api/v1/pools/wss", "the pool wss belongs to "),
+        ("PATCH", "/api/v1/pops/eu-west-1", "the PoP eu-west-1 belongs to "),
+        (
+            "DELETE",
+            "/api/v1/records/wss-primary.example.com.",
+            "the record wss-primary.example.com. belongs to ",
+        ),
+    ];
+    for (method, path, words) in owned {
+        let problem = control.local(method, path).refused(409, words);
+        assert!(problem["detail"].as_str().unwrap().contains("filter-chains/wss.toml:"), "{problem}");
+        control.remote(method, path).refused(401, "token");
+    }
+    control.local("POST", "/api/v1/pops").refused(409, "PoPs belong to the files in filter-chains/");
+    control.local("PUT", "/api/v1/records/new.example.com").refused(409, "records belong to the files");
+}
+
+#[test]
 fn requests_that_cannot_be_read() {
     let control = Control::new();
     let post = || control.local("POST", "/api/v1/drains");
@@ -153,17 +174,13 @@ fn requests_that_cannot_be_read() {
     assert_eq!(problem["field"], "limit");
     let lift = control.local("DELETE", "/api/v1/drains/none?reason=a%0Ab");
     assert_eq!(lift.refused(400, "the control character \\n")["field"], "reason");
+    control.local("GET", "/api/v1/drains?cursor=zzz").refused(400, "the `next` of the part before");
     control.local("GET", "/api/v1/drains?limt=1").refused(400, "unknown field");
     control.local("GET", "/api/v1/nothing").refused(404, "openapi.json");
     control.local("GET", "/").refused(404, "openapi.json");
-    let reply = control.local("DELETE", "/api/v1/status").send();
-    assert_eq!(
-        (reply.status.as_u16(), &reply.headers["allow"]),
-        (405, &"GET,HEAD".parse().unwrap()),
-        "{}",
-        reply.text()
-    );
-    assert_eq!(reply.json()["status"], 405);
+    let reply = control.local("DELETE", "/api/v1/drains").send();
+    assert_eq!(reply.headers["allow"], "HEAD, GET, POST", "{}", reply.text());
+    control.local("DELETE", "/api/v1/drains").refused(405, "does not take DELETE; it takes HEAD, GET, POST");
     let long = vec![b' '; (1 << 20) + 1];
     post().bytes(long).header("content-type", "application/json").refused(413, "body_bytes_max");
     control
@@ -289,7 +306,7 @@ fn guards_stand_before_what_would_be_too_much() {
         .json(&body)
         .refused(409, "guards stand before it, see `guards`");
     assert_eq!((&problem["guards"], &problem["impact"]), (&json!(guards), &dry["impact"]));
-    assert_eq!(problem["type"], "docs/api.md#guarded");
+    assert_eq!(problem["type"], "urn:rhumb:problem:guarded");
     body["force"] = json!(true);
     let forced = control.local("POST", "/api/v1/drains").json(&body).ok();
     assert_eq!(forced["impact"], json!({ "drains": [0, 1] }));
