@@ -62,7 +62,7 @@ trait Tell {
         }
         match (show(new), show(old)) {
             (new, old) if new.is_empty() && old.is_empty() => {
-                self.tell(object, format!("{field} is another"));
+                self.tell(object, format!("{field} changed"));
             }
             (new, old) => {
                 let or_none = |text: String| if text.is_empty() { "none".into() } else { text };
