@@ -257,6 +257,27 @@ fn a_terminal_is_asked_first() {
     check(some, &format!("{drain} --force"), "y\n", 1, &["guard: nothing would be left", "Done: drain"]);
 }
 
+/// A store that cannot be written: a person is asked, and whoever is none is told what to write.
+#[test]
+fn a_full_disk_is_asked_about() {
+    let drain = "drain eu-west-1 --reason failing";
+    let check = |typed: &str, volatile: usize, said: &[&str]| {
+        let ground = drain_ground("\"guards\":[]");
+        let full = r#"{"type":"urn:rhumb:problem:unavailable","title":"The state cannot be written or read",
+            "status":503,"detail":"the disk is full"}"#;
+        ground.local.say_also("POST /api/v1/drains", 503, full);
+        let told = on_terminal(&ground, "NO_COLOR=1", drain, typed);
+        for words in said {
+            assert!(told.contains(words), "{typed}: `{words}` is not in\n{told}");
+        }
+        let asked = ground.local.asked();
+        assert_eq!(asked.iter().filter(|a| a.contains("\"volatile\":true")).count(), volatile, "{asked:?}");
+    };
+    let question = "Serve it from memory until the store can be written?";
+    check("y\ny\n", 1, &["the disk is full", question]);
+    check("y\nn\n", 0, &[question, "--volatile serves it from memory", "exit 1"]);
+}
+
 #[test]
 fn colour_is_for_terminals() {
     let ground = drain_ground("\"guards\":[]");
@@ -312,7 +333,8 @@ fn events_are_followed() {
     };
     let stream = format!("{}: still here\n\n{}", event(41), event(42));
     ground.local.say(Script::from([("GET /api/v1/events".into(), (200, stream))]));
-    let mut child = Killed(ground.command("rhumb events --since 40").stdout(Stdio::piped()).spawn().unwrap());
+    let mut child =
+        Killed(ground.command("rhumb events --follow --since 40").stdout(Stdio::piped()).spawn().unwrap());
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.0.stdout.take().unwrap()));
     let mut next = || lines.next().unwrap().unwrap();
     assert_eq!(next(), "2026-11-24 02:12:30Z  41  ops  drain eu-west-1 by 100 % (forced): failing");
@@ -321,6 +343,32 @@ fn events_are_followed() {
     let asked = ground.local.asked();
     assert_eq!(asked[0], "GET /api/v1/events [last-event-id: 40]");
     assert_eq!(asked[1], "GET /api/v1/events [last-event-id: 42]");
+}
+
+/// Whoever reads no further (`| head`) has read enough: no command makes a fuss about it.
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let (folder, other) = (Folder::example(), Folder::example());
+    other.write("filter-chains/wss.toml", other.read("filter-chains/wss.toml").replacen("envoy", "nginx", 1));
+    let changed = other.path().display().to_string();
+    let commands: [&[&str]; 8] = [
+        &["diff", ".", &changed],
+        &["check"],
+        &["test"],
+        &["geoip", "lookup", "81.2.69.1"],
+        &["explain", "wss-primary.example.com", "A"],
+        &["completions", "bash"],
+        &["man"],
+        &["state", "check", "nothing.json"],
+    ];
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rhumb"));
+        command.current_dir(folder.path()).args(arguments);
+        let status = command.stdout(writer.try_clone().unwrap()).stderr(writer).status().unwrap();
+        assert!(matches!(status.code(), Some(0..=2)), "{arguments:?}: {status}");
+    }
 }
 
 /// The same commands and the real server: what they say goes over the wire as both understand it.
@@ -374,6 +422,8 @@ fn a_night_with_the_real_server() {
     check("migrate status wss-1", 0, &["eu-west-2 to 50 % envoy"]);
     check("migrate rollback wss-1", 0, &["rolled back"]);
     check("rollback 1 --reason earlier", 0, &["to revision 1"]);
+    check("state rollback 1 --reason earlier", 0, &["to revision 1"]);
+    check("state check", 0, &["The store: ", "nothing is wrong"]);
     check("feeds", 0, &["There are no feeds"]);
     check("health", 0, &["There are no monitors", "none was set"]);
     let monitor = "[monitor.beat]\nkind = 'push'\ntarget = { pop = 'eu-west-2' }\n";
@@ -421,6 +471,13 @@ fn a_night_with_the_real_server() {
     };
     assert_eq!(rows("of-server.json"), rows("of-file.json"));
     check("state check of-file.json", 0, &["nothing is wrong"]);
+    check("state check", 0, &["No server runs", "state/rhumb.redb", "nothing is wrong"]);
+    check("--json state check", 0, &["\"wrong\": []"]);
+    let store = folder.path().join("state/rhumb.redb");
+    let whole = fs::read(&store).unwrap();
+    fs::write(&store, &whole[..whole.len() / 2]).unwrap();
+    check("state check", 1, &["state/rhumb.redb", "cannot be used"]);
+    fs::write(&store, &whole).unwrap();
     fs::remove_dir_all(folder.path().join("state")).unwrap();
     check("state export", 1, &["there is nothing to export"]);
     check("state import of-server.json", 0, &["into the store's file"]);

@@ -59,14 +59,14 @@ fn a_site_that_fills_up_is_told_with_who_would_take_its_clients() {
         String::from_utf8(output.stdout).unwrap()
     };
     assert!(!run(&["status"]).contains("fills up"));
-    run(&["feed", "load", "--pool", "wss", "--pop", "eu-west-2", "connections=85"]);
+    run(&["feed", "push", "load", "--pool", "wss", "--pop", "eu-west-2", "connections=85"]);
     let said = run(&["status"]).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         said.contains("eu-west-2 of pool wss fills up: wss/eu-west-2/haproxy has connections 85"),
         "{said}"
     );
     assert!(said.contains("without it, its clients would go to"), "{said}");
-    run(&["feed", "load", "--pool", "wss", "--pop", "eu-west-2", "connections=79"]);
+    run(&["feed", "push", "load", "--pool", "wss", "--pop", "eu-west-2", "connections=79"]);
     assert!(!run(&["status"]).contains("fills up"));
 }
 

@@ -34,3 +34,36 @@ fn a_typing_error_does_not_silence_the_log() {
     run(&folder, 0, &["drain", "eu-west-1", "--reason", "the log is heard"]);
     server.line("the log is heard");
 }
+
+#[test]
+fn a_reason_does_not_drive_the_terminal() {
+    let (folder, server) = start();
+    let said = run(&folder, 1, &["drain", "eu-west-1", "--reason", "a\u{1b}[31mred\nb"]);
+    assert!(
+        said.contains("(422)") && said.contains("reason: it has the control character \\u{1b}"),
+        "{said}"
+    );
+    run(&folder, 0, &["drain", "eu-west-1", "--reason", "a mark"]);
+    server.kill();
+    // One that came by another road: an older version wrote it.
+    run(&folder, 0, &["state", "export", "export.json"]);
+    let export = folder.read("export.json").replace("a mark", "a\\u001b[31mred\\nb");
+    folder.write("export.json", export);
+    run(&folder, 0, &["state", "import", "export.json", "--yes"]);
+    let _server = Server::start_as_it_is(&folder);
+    let said = run(&folder, 0, &["drains"]);
+    assert!(said.contains("a\\u{1b}[31mred\\nb") && !said.contains('\u{1b}'), "{said}");
+}
+
+#[test]
+fn servers_are_named_before_the_command_or_after_it() {
+    let (folder, _server) = start();
+    let socket = format!("unix:{}", folder.path().join("rhumb.sock").display());
+    let before = run(&folder, 0, &["--server", &socket, "--json", "drains"]);
+    assert_eq!(before, run(&folder, 0, &["drains", "--server", &socket, "--json"]));
+    assert_eq!(before.trim(), "[]");
+    let said = run(&folder, 2, &["--server", &socket, "check"]);
+    assert!(said.contains("`rhumb check` talks to no server: leave out --server"), "{said}");
+    assert!(run(&folder, 0, &["--help"]).contains("--token-file"));
+    assert!(!run(&folder, 0, &["serve", "--help"]).contains("--token-file"));
+}

@@ -107,6 +107,7 @@ pub fn hash(secret: &str) -> String {
 pub struct Limits {
     failures: DefaultKeyedRateLimiter<IpAddr>,
     changes: DefaultKeyedRateLimiter<String>,
+    dry_runs: DefaultKeyedRateLimiter<String>,
     clock: DefaultClock,
 }
 
@@ -117,22 +118,38 @@ impl Limits {
         Limits {
             failures: RateLimiter::keyed(Quota::per_minute(FAILURES_PER_MINUTE)),
             changes: RateLimiter::keyed(Quota::per_minute(changes)),
+            // A person makes one before each change, and one of many records counts clients for a while.
+            dry_runs: RateLimiter::keyed(Quota::per_minute(changes)),
             clock: DefaultClock::default(),
         }
     }
 
     /// Counts a change of a caller; a person at the Unix socket may go on.
     pub fn count_change(&self, caller: &Caller) -> Result<(), Problem> {
+        self.count(&self.changes, caller, "changes")
+    }
+
+    /// Counts a dry run of a caller, which takes nothing from its changes.
+    pub fn count_dry_run(&self, caller: &Caller) -> Result<(), Problem> {
+        self.count(&self.dry_runs, caller, "makes dry runs")
+    }
+
+    fn count(
+        &self,
+        limiter: &DefaultKeyedRateLimiter<String>,
+        caller: &Caller,
+        does: &str,
+    ) -> Result<(), Problem> {
         if caller.actor.name == LOCAL {
             return Ok(());
         }
-        if self.changes.len() > REMEMBERED_MAX {
-            self.changes.retain_recent();
+        if limiter.len() > REMEMBERED_MAX {
+            limiter.retain_recent();
         }
-        self.changes.check_key(&caller.actor.name).map_err(|until| {
+        limiter.check_key(&caller.actor.name).map_err(|until| {
             let wait = until.wait_time_from(self.clock.now());
             let detail = format!(
-                "{} changes more often than max_changes_per_minute allows; if that is meant, raise it under [api]",
+                "{} {does} more often than max_changes_per_minute allows; if that is meant, raise it under [api]",
                 caller.actor.name
             );
             Problem::too_many(detail, wait)

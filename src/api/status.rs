@@ -118,7 +118,7 @@ pub async fn status(State(app): State<Arc<App>>) -> Tagged<Status> {
             .collect(),
         counts: counts(&view, now),
         notices: notices.into_iter().map(receiver).collect(),
-        not_durable: view.volatile.iter().cloned().collect(),
+        not_durable: view.not_durable.clone(),
         last_change_s: last_change_s(&view),
     };
     Tagged(view.model.revision, status)
@@ -156,13 +156,22 @@ fn alarms(view: &View, now: Time) -> Vec<String> {
     match view.store.state {
         StoreState::Ok => {}
         StoreState::Failing => alarms.push(format!("the state cannot be written: {}", view.store.why)),
-        StoreState::Damaged => alarms.push(format!("the store is damaged: {}", view.store.why)),
+        StoreState::Damaged => {
+            let now = if view.store.copy_made_at.is_some() {
+                "its copy is served"
+            } else {
+                "there is no copy of it"
+            };
+            alarms.push(format!(
+                "the store is damaged, and {now}; `rhumb state accept` goes on from what is served"
+            ));
+        }
     }
     if !view.volatile.is_empty() {
         alarms.push(format!("NOT DURABLE: {} changes are served from memory alone", view.volatile.len()));
     }
     if view.rejected.is_some() {
-        alarms.push("a later load of the files was refused; see `files.errors`".into());
+        alarms.push("a change of the files was refused, and what they were before is served".into());
     }
     let stale = view.values.fed().filter(|(_, _, value)| value.is_stale(now));
     let feeds: std::collections::BTreeSet<&str> = stale.map(|(feed, _, _)| feed).collect();

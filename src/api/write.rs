@@ -59,6 +59,7 @@ pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, 
     let before = app.state.view();
     let scopes = scopes_of(&ask.change, &before);
     if ask.dry_run {
+        app.limits.count_dry_run(&caller)?;
         let (draft, after) = draft(app, &before, &caller, &ask).await?;
         let mut notes = draft.words;
         notes.extend(fail_open(&before.base, &scopes, &after, app.now(&before)));

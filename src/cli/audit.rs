@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::{Failure, Request, Server};
+use super::client::{Failure, Request, Server, safe};
 use super::connect::ServerArgs;
 use super::outcome::{Outcome, ask, tell};
-use super::show::{Table, Tone, clock, plain};
+use super::show::{Table, Tone, clock, json_text, plain};
 use super::written::{WriteArgs, write_and_tell};
 use crate::api::bodies::{AuditLine, RollbackBody};
 use crate::state::model::Time;
@@ -41,6 +41,9 @@ pub struct AuditArgs {
 /// Events from when on.
 #[derive(clap::Args)]
 pub struct EventsArgs {
+    /// Go on until interrupted, which it does anyway.
+    #[arg(long, short)]
+    follow: bool,
     /// Begin after this revision; left out, with what happens from now on.
     #[arg(long, value_name = "REVISION")]
     since: Option<u64>,
@@ -102,8 +105,8 @@ pub fn events(config: &Path, args: &EventsArgs) -> anyhow::Result<Outcome> {
     let answers = ask(&servers, |server| {
         let followed = follow(server, args.since, &|line, data| {
             let text = match (args.to.json, is_one) {
-                (true, true) => data.to_string(),
-                (true, false) => json!({ "server": server.name, "event": data }).to_string(),
+                (true, true) => json_text(&data.to_string()),
+                (true, false) => json_text(&json!({ "server": server.name, "event": data }).to_string()),
                 (false, true) => event_words(line),
                 (false, false) => format!("{}  {}", server.name, event_words(line)),
             };
@@ -112,7 +115,7 @@ pub fn events(config: &Path, args: &EventsArgs) -> anyhow::Result<Outcome> {
             writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_ok()
         });
         // Told at once: the other servers' events have no end.
-        followed.inspect_err(|failure| eprintln!("rhumb: {failure}"))
+        followed.inspect_err(|failure| errln!("rhumb: {failure}"))
     });
     Ok(Outcome::of_answers(&answers))
 }
@@ -130,7 +133,7 @@ fn follow(
         let mut go_on = true;
         let ended = server.follow(&request, &mut last, |text| {
             let Ok(data) = serde_json::from_str::<Value>(text) else { return true };
-            let Ok(line) = AuditLine::deserialize(&data) else { return true };
+            let Ok(line) = AuditLine::deserialize(safe(data.clone())) else { return true };
             go_on = print(&line, &data);
             go_on
         });

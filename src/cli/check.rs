@@ -11,7 +11,7 @@ use crate::state::load;
 
 /// Reads everything, prints the errors and warnings, and a summary when there is no error.
 pub fn run(config: &Path) -> ExitCode {
-    let Ok(config) = read_config(config).inspect_err(|error| eprintln!("rhumb: {error}")) else {
+    let Ok(config) = read_config(config).inspect_err(|error| errln!("rhumb: {error}")) else {
         return ExitCode::FAILURE;
     };
     let progress = Progress::new();
@@ -27,27 +27,27 @@ pub fn run(config: &Path) -> ExitCode {
             print_problems(&problems);
             let errors = problems.iter().filter(|p: &&Problem| p.severity == Severity::Error).count();
             let warnings = problems.len() - errors;
-            eprintln!("rhumb: {} and {}", plural(errors, "error"), plural(warnings, "warning"));
+            errln!("rhumb: {} and {}", plural(errors, "error"), plural(warnings, "warning"));
             ExitCode::FAILURE
         }
     }
 }
 
 fn print_summary(report: &Report, warnings: usize) {
-    println!(
+    outln!(
         "{} with {} ({})",
         plural(report.zones, "zone"),
         plural(report.static_records, "static record"),
         octets(report.static_octets)
     );
-    println!(
+    outln!(
         "{} sharing {}",
         plural(report.steered_records, "steered record"),
         plural(report.steerings, "compiled chain")
     );
-    println!("{} about places:", plural(report.questions.len(), "question"));
+    outln!("{} about places:", plural(report.questions.len(), "question"));
     for question in &report.questions {
-        println!(
+        outln!(
             "  {}: {}, {}, {} ms",
             question.kind(),
             plural(question.outcomes as usize, "outcome"),
@@ -55,7 +55,7 @@ fn print_summary(report: &Report, warnings: usize) {
             question.time.as_millis()
         );
     }
-    println!(
+    outln!(
         "ready in {} ms, {} ms of it for geo data; {}",
         report.total_time.as_millis(),
         report.geo_time.as_millis(),

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use super::connect::Token;
 use crate::api::bodies::{Page, ProblemBody};
 use crate::state::model::Time;
+use crate::state::text::written_out;
 
 /// What stands before every path.
 const API: [&str; 2] = ["api", "v1"];
@@ -47,7 +48,7 @@ pub struct Request {
     headers: Vec<(&'static str, String)>,
     body: Option<Value>,
     /// What to do about a no of this status, where the command knows more than the server says.
-    advice: Option<(u16, &'static str)>,
+    advice: Vec<(u16, &'static str)>,
 }
 
 impl Request {
@@ -73,7 +74,7 @@ impl Request {
 
     fn new(method: Method, path: &[&str]) -> Request {
         let path = API.iter().chain(path).map(|part| part.to_string()).collect();
-        Request { method, path, query: Vec::new(), headers: Vec::new(), body: None, advice: None }
+        Request { method, path, query: Vec::new(), headers: Vec::new(), body: None, advice: Vec::new() }
     }
 
     fn with_body(mut self, body: &impl Serialize) -> Request {
@@ -89,8 +90,16 @@ impl Request {
 
     /// With what to do about a no of this status.
     pub fn with_advice(mut self, status: u16, what_to_do: &'static str) -> Request {
-        self.advice = Some((status, what_to_do));
+        self.advice.push((status, what_to_do));
         self
+    }
+
+    /// The same, to be served from memory while the store cannot be written; none where it cannot be, or is so
+    /// already.
+    pub fn volatile(mut self) -> Option<Request> {
+        let flag = self.body.as_mut()?.get_mut("volatile").filter(|flag| **flag == Value::Bool(false))?;
+        *flag = true.into();
+        Some(self)
     }
 
     /// With a header, where there is one.
@@ -118,7 +127,7 @@ impl Server {
         let text = response.text().map_err(|error| self.broken(&error))?;
         let text = if text.trim().is_empty() { "null" } else { &text };
         let json: Value = serde_json::from_str(text).map_err(|error| self.strange(&error))?;
-        let body = T::deserialize(&json).map_err(|error| self.strange(&error))?;
+        let body = T::deserialize(safe(json.clone())).map_err(|error| self.strange(&error))?;
         Ok(Said { body, json, at })
     }
 
@@ -192,10 +201,11 @@ impl Server {
         let retry_after = retry_after.and_then(|seconds| seconds.parse().ok());
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let is_problem = kind.is_some_and(|kind| kind.starts_with("application/problem+json"));
-        let advice = request.advice.filter(|(about, _)| *about == status.as_u16()).map(|(_, advice)| advice);
+        let advice =
+            request.advice.iter().find(|(about, _)| *about == status.as_u16()).map(|(_, advice)| *advice);
         match response.json::<ProblemBody>() {
             Ok(problem) if is_problem => Failure::Refused(Box::new(Refused {
-                problem,
+                problem: safe_problem(problem),
                 retry_after,
                 server: self.name.clone(),
                 advice,
@@ -239,6 +249,26 @@ impl Server {
     fn is_socket(&self) -> bool {
         !self.name.contains("://")
     }
+}
+
+/// What a server says, with control characters in its texts written out: what it was told long ago, or by others,
+/// must not drive our terminal.
+pub fn safe(json: Value) -> Value {
+    match json {
+        Value::String(text) => Value::String(written_out(&text).into_owned()),
+        Value::Array(items) => items.into_iter().map(safe).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, safe(value))).collect(),
+        other => other,
+    }
+}
+
+/// A problem in the same way. Its detail may have several lines, such as every mistake in the files.
+fn safe_problem(mut problem: ProblemBody) -> ProblemBody {
+    let lines: Vec<_> = problem.detail.lines().map(written_out).collect();
+    problem.detail = lines.join("\n");
+    problem.guards = problem.guards.iter().map(|guard| written_out(guard).into_owned()).collect();
+    problem.field = problem.field.map(|field| written_out(&field).into_owned());
+    problem
 }
 
 /// The server's clock, by the header that says it; ours, if there is none.

@@ -63,10 +63,10 @@ fn tell(args: &Args) -> anyhow::Result<bool> {
     };
     let is_same = told.written.is_empty() && told.ipv4.is_nothing() && told.ipv6.is_nothing();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&told).context("cannot write JSON")?);
+        outln!("{}", serde_json::to_string_pretty(&told).context("cannot write JSON")?);
         return Ok(is_same);
     }
-    told.written.iter().for_each(|edit| println!("{edit}"));
+    told.written.iter().for_each(|edit| outln!("{edit}"));
     for (impact, clients) in [(&told.ipv4, "IPv4 addresses"), (&told.ipv6, "IPv6 networks")] {
         impact.records.iter().for_each(|record| print_record(record, clients));
     }
@@ -98,8 +98,8 @@ fn print_record(record: &RecordImpact, clients: &str) {
         None => format!("all {clients} that geo data places"),
         Some(count) => format!("estimated from {} {clients}", thousands(count as u64)),
     };
-    println!("\n{} ({basis})", record.called());
-    words.iter().for_each(|sentence| println!("  {sentence}"));
+    outln!("\n{} ({basis})", record.called());
+    words.iter().for_each(|sentence| outln!("  {sentence}"));
     let countries = record.countries.iter().take(COUNTRIES_TOLD).map(|country| {
         let name = country.country.as_deref().unwrap_or("unknown");
         format!("{name} {}", percent(country.moved))
@@ -109,6 +109,6 @@ fn print_record(record: &RecordImpact, clients: &str) {
         countries.push(format!("and {rest} more"));
     }
     if !countries.is_empty() {
-        println!("  by country: {}", countries.join(", "));
+        outln!("  by country: {}", countries.join(", "));
     }
 }

@@ -20,6 +20,10 @@ const CONNECTIONS_SHOWN: usize = 12;
 /// What to do where nothing of one's own is there to be lifted.
 const OTHERS: &str = "`rhumb drains` shows what there is; --all-owners lifts others' drains too";
 
+/// What to do where the store cannot be written.
+const UNWRITABLE: &str = "free the disk; or --volatile serves it from memory meanwhile, and a restart before the store \
+                          is back forgets it";
+
 /// Which answers: at least one of these, and all that are there must match.
 #[derive(clap::Args, Clone)]
 #[group(required = true, multiple = true)]
@@ -115,7 +119,8 @@ pub fn drain(config: &Path, args: &DrainArgs) -> anyhow::Result<Outcome> {
         force: args.write.force,
         expected_revision: None,
     };
-    let request = |_: &Server, dry_run| Ok(Request::post(&["drains"], &body(dry_run)));
+    let request =
+        |_: &Server, dry_run| Ok(Request::post(&["drains"], &body(dry_run)).with_advice(503, UNWRITABLE));
     let answers = match write(&servers, args.to.json, &args.write, request)? {
         Written::Nothing(outcome) => return Ok(outcome),
         Written::Sent(answers) => answers,
@@ -155,7 +160,7 @@ pub fn undrain(config: &Path, args: &UndrainArgs) -> anyhow::Result<Outcome> {
         expected_revision: None,
     };
     let request = |_: &Server, dry_run| {
-        let request = Request::post(&["drains", "lift"], &body(dry_run));
+        let request = Request::post(&["drains", "lift"], &body(dry_run)).with_advice(503, UNWRITABLE);
         Ok(if args.all_owners { request } else { request.with_advice(404, OTHERS) })
     };
     write_and_tell(&servers, args.to.json, &args.write, request)

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::audit::lines_table;
-use super::client::{Request, Said};
+use super::client::{Request, Said, Server};
 use super::connect::ServerArgs;
 use super::outcome::{Answer, Outcome, Told, ask, tell, tell_json};
 use super::show::{Table, Tone, bullets, distance, loud, plain, show, state};
-use crate::api::bodies::{AuditLine, DrainBody};
-use crate::state::model::Time;
+use crate::api::bodies::{AuditLine, DrainBody, Status};
+use crate::state::model::{Time, UNDRAIN};
 
 /// Lines of the history that are shown.
 const HISTORY_SHOWN: usize = 100;
@@ -44,7 +44,7 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
         let answers = ask(&servers, |server| server.list::<DrainBody>(&request, usize::MAX));
         Ok(match answers.len() {
             _ if args.to.json => tell_json(&answers),
-            1 => tell(&answers, false, |said| words(&said.body, said.at)),
+            1 => tell(&answers, false, |said| words(&said.body, said.at) + &lifted_in_memory(&servers[0])),
             _ => tell_several(&answers),
         })
     })
@@ -54,7 +54,7 @@ fn words(drains: &[DrainBody], now: Time) -> String {
     if drains.is_empty() {
         return "Nothing is drained.\n".into();
     }
-    let mut table = Table::new(&["~drained", ">percent", "state", "owner", "since", "until", "~reason"]);
+    let mut table = Table::new(&["~drained", ">percent", "state", "owner", "?since", "until", "~reason"]);
     for drain in drains {
         let asked = format!("{} %", drain.percent);
         table.row([
@@ -77,6 +77,15 @@ fn words(drains: &[DrainBody], now: Time) -> String {
         text += &format!("{} {} by {}\n", loud(warning, Tone::Bad), drain.scope_words, drain.owner);
     }
     text
+}
+
+/// Drains that are lifted in memory alone: they are in no list, and a restart would bring them back.
+fn lifted_in_memory(server: &Server) -> String {
+    let status = server.call::<Status>(&Request::get(&["status"]));
+    let not_durable = status.map_or(Vec::new(), |said| said.body.not_durable);
+    let lifted = not_durable.iter().filter_map(|what| what.strip_prefix(UNDRAIN));
+    let warning = "NOT DURABLE, a restart before the store is back drains it again:";
+    lifted.map(|what| format!("{} {what}\n", loud(warning, Tone::Bad))).collect()
 }
 
 fn until(drain: &DrainBody, now: Time) -> String {

@@ -70,9 +70,9 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
     let publisher = Publisher::new(loaded.snapshot);
     let explanation = explain(&publisher.current(), &loaded.world, &question);
     if args.to.json {
-        println!("{}", serde_json::to_string_pretty(&explanation).context("cannot write JSON")?);
+        outln!("{}", serde_json::to_string_pretty(&explanation).context("cannot write JSON")?);
     } else {
-        print!("{explanation}");
+        super::show::print_out(&explanation.to_string());
     }
     Ok(Outcome::Done)
 }

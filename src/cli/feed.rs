@@ -1,4 +1,4 @@
-//! `rhumb feed` and `rhumb feeds`: values from outside, such as load and whether something is up.
+//! `rhumb feed push` and `rhumb feeds`: values from outside, such as load and whether something is up.
 
 use std::path::Path;
 
@@ -12,9 +12,18 @@ use super::show::{Table, Tone, bullets, count, loud, moment, number, plain};
 use crate::api::bodies::{FedBody, FeedBody, MetaBody, NewValue, NewValues, ScopeBody};
 use crate::state::model::Time;
 
+/// What to do with a feed.
+#[derive(clap::Subcommand)]
+pub enum FeedCommand {
+    /// Give values: load, connections, up or down.
+    ///
+    /// Example: rhumb feed push lb-stats --answer wss/eu-west-1/envoy connections=8123 up=true
+    Push(PushArgs),
+}
+
 /// What a feed says.
 #[derive(clap::Args)]
-pub struct FeedArgs {
+pub struct PushArgs {
     /// The feed, as the files name it.
     feed: String,
     /// The site.
@@ -47,9 +56,10 @@ pub struct FeedArgs {
 }
 
 /// Gives values.
-pub fn feed(config: &Path, args: &FeedArgs) -> anyhow::Result<Outcome> {
+pub fn feed(config: &Path, command: &FeedCommand) -> anyhow::Result<Outcome> {
+    let FeedCommand::Push(args) = command;
     let servers = args.to.servers(config)?;
-    let FeedArgs { pop, pool, stack, answer, .. } = args;
+    let PushArgs { pop, pool, stack, answer, .. } = args;
     let scope =
         ScopeBody { pop: pop.clone(), pool: pool.clone(), stack: stack.clone(), answer: answer.clone() };
     if scope == ScopeBody::default() {

@@ -37,7 +37,7 @@ pub fn run(config: &Path, command: &Command) -> anyhow::Result<()> {
         Command::Build { source, target } => {
             match build_file(source, target, std::time::SystemTime::UNIX_EPOCH) {
                 Ok(networks) => {
-                    println!("{}: {networks} networks", target.display());
+                    outln!("{}: {networks} networks", target.display());
                     Ok(())
                 }
                 Err(problems) => {
@@ -72,12 +72,12 @@ fn lookup(config: &Config, address: IpAddr) -> anyhow::Result<()> {
     for said in &place.said {
         let network = said.network.map_or("-".into(), |network| network.to_string());
         let note = said.note.as_ref().map_or(String::new(), |note| format!("  ({note})"));
-        println!("{}: {network}  {}{note}", said.source.display(), describe(&said.facts));
+        outln!("{}: {network}  {}{note}", said.source.display(), describe(&said.facts));
     }
     if let Some((block, purpose)) = place.special {
-        println!("special-purpose: {block}, {purpose}");
+        outln!("special-purpose: {block}, {purpose}");
     }
-    println!("place: {}", describe(&Facts { location: place.location, asn: place.asn }));
+    outln!("place: {}", describe(&Facts { location: place.location, asn: place.asn }));
     Ok(())
 }
 

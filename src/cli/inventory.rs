@@ -46,12 +46,12 @@ fn pops_words(pops: &[PopBody]) -> String {
     }
     let mut table = Table::new(&[
         "PoP",
-        "~city",
+        "?~city",
         "pool",
         "state",
         ">drained",
         "~weights",
-        ">capacity",
+        "?>capacity",
         ">1 min",
         ">10 min",
     ]);

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::CommandFactory;
 
-use super::Cli;
+use super::command;
 use super::outcome::Outcome;
+use super::show::print_out;
 
 /// Where the pages go.
 #[derive(clap::Args)]
@@ -21,11 +21,13 @@ pub struct Args {
 /// Writes them.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let Some(folder) = &args.dir else {
-        clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+        let mut text = Vec::new();
+        clap_mangen::Man::new(command()).render(&mut text)?;
+        print_out(&String::from_utf8_lossy(&text));
         return Ok(Outcome::Done);
     };
     let made = std::fs::create_dir_all(folder);
-    let written = made.and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+    let written = made.and_then(|()| clap_mangen::generate_to(command(), folder));
     written.with_context(|| format!("{}: the pages cannot be written", folder.display()))?;
     Ok(Outcome::Done)
 }

@@ -8,6 +8,16 @@
 //!
 //! Deliberately absent: a state of its own, and retries. What is true is what the servers say.
 
+/// `println!` panics where the pipe is closed; this does not.
+macro_rules! outln {
+    ($($words:tt)*) => { $crate::cli::show::print_out(&(format!($($words)*) + "\n")) };
+}
+
+/// `eprintln!`, in the same way.
+macro_rules! errln {
+    ($($words:tt)*) => { $crate::cli::show::print_err(&(format!($($words)*) + "\n")) };
+}
+
 mod audit;
 mod check;
 mod client;
@@ -40,7 +50,9 @@ mod written;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use connect::ServerArgs;
 use outcome::Outcome;
@@ -161,9 +173,8 @@ enum Command {
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Give values of a feed: load, connections, up or down.
-    ///
-    /// Example: rhumb feed lb-stats --answer wss/eu-west-1/envoy connections=8123 up=true
-    Feed(feed::FeedArgs),
+    #[command(subcommand)]
+    Feed(feed::FeedCommand),
     /// Show the feeds and their values.
     Feeds {
         #[command(flatten)]
@@ -202,7 +213,9 @@ Exit status: 0 done; 1 refused or failed; 2 the command line is wrong; 3 no serv
 
 /// Runs the command line; the exit status is what the end of its help says.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = command().get_matches();
+    refuse_servers(&matches);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let config = &cli.config;
     let done = match &cli.command {
         Command::Serve => serve::run(config).map(|()| Outcome::Done),
@@ -224,7 +237,7 @@ pub fn run() -> ExitCode {
         Command::Migrate(args) => migrate::run(config, args),
         Command::Health(args) => health::health(config, args),
         Command::Policy(command) => policy::policy(config, command),
-        Command::Feed(args) => feed::feed(config, args),
+        Command::Feed(command) => feed::feed(config, command),
         Command::Feeds { to } => feed::feeds(config, to),
         Command::Audit(args) => audit::audit(config, args),
         Command::Events(args) => audit::events(config, args),
@@ -235,16 +248,43 @@ pub fn run() -> ExitCode {
         Command::Reload(args) => node::reload(config, args),
         Command::LogLevel(args) => node::log_level(config, args),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "rhumb", &mut std::io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut command(), "rhumb", &mut text);
+            show::print_out(&String::from_utf8_lossy(&text));
             Ok(Outcome::Done)
         }
         Command::Man(args) => man::run(args),
     };
     let outcome = done.unwrap_or_else(|error| {
-        eprintln!("rhumb: {error:#}");
+        errln!("rhumb: {error:#}");
         Outcome::of_error(&error)
     });
     outcome.into()
+}
+
+/// Commands that talk to no server.
+const LOCAL: [&str; 7] = ["serve", "check", "diff", "test", "geoip", "completions", "man"];
+
+/// The command line. What is said of servers may stand before the command as well as after it.
+fn command() -> clap::Command {
+    let of_servers = ServerArgs::augment_args(clap::Command::new("servers"));
+    let hide = |local: clap::Command| {
+        let known: Vec<clap::Id> = local.get_arguments().map(|arg| arg.get_id().clone()).collect();
+        let others = of_servers.get_arguments().filter(|arg| !known.contains(arg.get_id()));
+        local.args(others.map(|arg| arg.clone().hide(true)))
+    };
+    let command = ServerArgs::augment_args(Cli::command());
+    LOCAL.iter().fold(command, |command, name| command.mut_subcommand(name, hide))
+}
+
+/// Refuses to name servers to a command that talks to none.
+fn refuse_servers(matches: &clap::ArgMatches) {
+    let Some(name) = matches.subcommand_name().filter(|name| LOCAL.contains(name)) else { return };
+    let is_typed = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    if let Some(id) = ["server", "token_file", "ca"].into_iter().find(is_typed) {
+        let why = format!("`rhumb {name}` talks to no server: leave out --{}", id.replace('_', "-"));
+        command().error(ErrorKind::ArgumentConflict, why).exit();
+    }
 }
 
 /// The exit status of commands that answer yes or no, as that of diff(1): 0 or 1, and 2 on trouble.
@@ -252,7 +292,7 @@ fn verdict(answer: anyhow::Result<bool>) -> ExitCode {
     match answer {
         Ok(yes) => ExitCode::from(u8::from(!yes)),
         Err(error) => {
-            eprintln!("rhumb: {error:#}");
+            errln!("rhumb: {error:#}");
             ExitCode::from(2)
         }
     }
@@ -268,6 +308,6 @@ fn read_config(file: &std::path::Path) -> anyhow::Result<Config> {
 
 fn print_problems(problems: &[Problem]) {
     for problem in problems {
-        eprintln!("{problem}");
+        errln!("{problem}");
     }
 }

@@ -1,12 +1,11 @@
 //! What became of a command: its exit status, and what each of several servers said.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
 use super::client::{Failure, Said, Server};
-use super::show::{Tone, loud};
+use super::show::{Tone, json_text, loud, print_err, print_out};
 
 /// How a command ends. These numbers are documented; scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +99,8 @@ pub struct Told {
 impl Told {
     /// Prints it.
     pub fn print(&self) -> Outcome {
-        // Who closed the pipe has read enough.
-        let _ = std::io::stdout().write_all(self.out.as_bytes());
-        let _ = std::io::stderr().write_all(self.err.as_bytes());
+        print_out(&self.out);
+        print_err(&self.err);
         self.outcome
     }
 }
@@ -150,6 +148,6 @@ pub fn tell_json<T>(answers: &[Answer<Said<T>>]) -> Told {
             })
             .collect(),
     };
-    let out = serde_json::to_string_pretty(&json).expect("text keys") + "\n";
+    let out = json_text(&serde_json::to_string_pretty(&json).expect("text keys")) + "\n";
     Told { out, err: String::new(), outcome: Outcome::of_answers(answers) }
 }

@@ -4,10 +4,11 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Width};
 
 use super::outcome::{Outcome, Told};
 use crate::state::model::Time;
+use crate::state::text::is_control;
 
 /// Between two looks at something that is watched.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -36,8 +37,9 @@ pub fn tone(state: &str) -> Tone {
     }
 }
 
-/// A table without lines: a head, and rows. Where the terminal is too narrow for it, each row is a list of its
-/// cells under the first of them: words broken into columns of four letters can be read by nobody.
+/// A table without lines: a head, and rows. Where the terminal is too narrow for it, texts of several words are
+/// broken between them, and columns that can be done without are left out. Where that is not enough, each row is a
+/// list of its cells under the first of them: words broken into pieces can be read by nobody.
 pub struct Table {
     heads: Vec<Head>,
     rows: Vec<Vec<(String, Tone)>>,
@@ -47,6 +49,13 @@ struct Head {
     name: String,
     is_right: bool,
     wraps: bool,
+    is_spare: bool,
+}
+
+/// A column that is shown: which, and the fewest letters it can do with; none where it stays as wide as it is.
+struct Column {
+    at: usize,
+    least: Option<usize>,
 }
 
 /// The least columns for a text that may be broken into lines.
@@ -56,12 +65,16 @@ const GAP: usize = 2;
 
 impl Table {
     /// With these heads. `>` before one puts its column to the right, as numbers stand; `~` lets its texts be
-    /// broken into lines.
+    /// broken into lines; `?` before these leaves it out where there is no room, the first of them first.
     pub fn new(heads: &[&str]) -> Table {
-        let head = |head: &&str| Head {
-            name: head.trim_start_matches(['>', '~']).into(),
-            is_right: head.starts_with('>'),
-            wraps: head.starts_with('~'),
+        let head = |head: &&str| {
+            let marked = head.trim_start_matches('?');
+            Head {
+                name: marked.trim_start_matches(['>', '~']).into(),
+                is_right: marked.starts_with('>'),
+                wraps: marked.starts_with('~'),
+                is_spare: head.starts_with('?'),
+            }
         };
         Table { heads: heads.iter().map(head).collect(), rows: Vec::new() }
     }
@@ -72,17 +85,61 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    /// The columns that it cannot do without.
-    fn least_width(&self) -> usize {
-        let of = |at: usize, head: &Head| {
-            let cells = self.rows.iter().map(|row| row[at].0.chars().count());
-            let whole = cells.chain([head.name.chars().count()]).max().unwrap_or(0);
-            GAP + if head.wraps { whole.min(WRAPPED_LEAST) } else { whole }
-        };
-        self.heads.iter().enumerate().map(|(at, head)| of(at, head)).sum()
+    /// The most that is measured of a column's texts.
+    fn measure(&self, at: usize, measure: impl Fn(&str) -> usize) -> usize {
+        let cells = self.rows.iter().map(|row| row[at].0.as_str());
+        cells.chain([self.heads[at].name.as_str()]).map(measure).max().unwrap_or(0)
     }
 
-    fn in_columns(&self, width: Option<u16>) -> comfy_table::Table {
+    fn whole(&self, at: usize) -> usize {
+        self.measure(at, |text| text.chars().count())
+    }
+
+    /// The longest word.
+    fn word(&self, at: usize) -> usize {
+        self.measure(at, |text| text.split_whitespace().map(|word| word.chars().count()).max().unwrap_or(0))
+    }
+
+    fn column(&self, at: usize) -> Column {
+        let least = self.heads[at].wraps.then(|| self.whole(at).min(WRAPPED_LEAST));
+        Column { at, least }
+    }
+
+    /// The letters that a column takes at least.
+    fn now(&self, column: &Column) -> usize {
+        column.least.unwrap_or_else(|| self.whole(column.at))
+    }
+
+    /// The letters that it could do with. A name that is one word stays one, so that it can be copied, and a number
+    /// stays with its unit.
+    fn narrowest(&self, column: &Column) -> usize {
+        if self.heads[column.at].is_right {
+            return self.now(column);
+        }
+        let words = self.word(column.at).min(self.now(column));
+        if self.heads[column.at].wraps { words.min(WRAPPED_LEAST) } else { words }
+    }
+
+    fn least_width(&self, columns: &[Column]) -> usize {
+        columns.iter().map(|column| GAP + self.now(column)).sum()
+    }
+
+    /// The columns that fit into a width; none if they cannot.
+    fn fit(&self, width: usize) -> Option<Vec<Column>> {
+        let mut columns: Vec<Column> = (0..self.heads.len()).map(|at| self.column(at)).collect();
+        while columns.iter().map(|column| GAP + self.narrowest(column)).sum::<usize>() > width {
+            let spare = columns.iter().position(|column| self.heads[column.at].is_spare)?;
+            columns.remove(spare);
+        }
+        while self.least_width(&columns) > width {
+            let saved = |column: &&mut Column| self.now(column) - self.narrowest(column);
+            let widest = columns.iter_mut().max_by_key(saved)?;
+            widest.least = Some(self.narrowest(widest));
+        }
+        Some(columns)
+    }
+
+    fn in_columns(&self, shown: &[Column], width: Option<u16>) -> comfy_table::Table {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::TableStyle::new());
         match width {
@@ -97,21 +154,37 @@ impl Table {
         } else {
             table.force_no_tty()
         };
-        let head = |head: &Head| Cell::new(&head.name).add_attribute(Attribute::Underlined);
-        table.set_header(self.heads.iter().map(head).collect::<Vec<_>>());
+        let head =
+            |column: &Column| Cell::new(&self.heads[column.at].name).add_attribute(Attribute::Underlined);
+        table.set_header(shown.iter().map(head).collect::<Vec<_>>());
         for row in &self.rows {
-            table.add_row(row.iter().map(|(text, tone)| paint(Cell::new(text), *tone)));
+            let cells = shown.iter().map(|column| &row[column.at]);
+            table.add_row(cells.map(|(text, tone)| paint(Cell::new(text), *tone)));
         }
-        for (column, head) in table.column_iter_mut().zip(&self.heads) {
+        for (column, Column { at, least }) in table.column_iter_mut().zip(shown) {
             column.set_padding((0, GAP as u16));
-            if head.is_right {
+            if self.heads[*at].is_right {
                 column.set_cell_alignment(CellAlignment::Right);
             }
-            if !head.wraps {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
+            column.set_constraint(match least {
+                None => ColumnConstraint::ContentWidth,
+                Some(least) => ColumnConstraint::LowerBoundary(Width::Fixed((least + GAP) as u16)),
+            });
         }
         table
+    }
+
+    /// Each row as a list.
+    fn in_lists(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let longest = self.heads.iter().map(|head| head.name.chars().count()).max().unwrap_or(0);
+        for row in &self.rows {
+            writeln!(f, "{}", loud(&row[0].0, Tone::Plain))?;
+            let cells = self.heads.iter().zip(row).skip(1).filter(|(_, cell)| !cell.0.is_empty());
+            for (head, (text, _)) in cells {
+                writeln!(f, "  {:<longest$}  {text}", head.name)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -127,18 +200,13 @@ fn paint(cell: Cell, tone: Tone) -> Cell {
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let width = width();
-        if width.is_none_or(|width| self.least_width() <= usize::from(width)) {
-            return self.in_columns(width).lines().try_for_each(|line| writeln!(f, "{}", line.trim_end()));
+        match self.fit(width.map_or(usize::MAX, usize::from)) {
+            Some(columns) => self
+                .in_columns(&columns, width)
+                .lines()
+                .try_for_each(|line| writeln!(f, "{}", line.trim_end())),
+            None => self.in_lists(f),
         }
-        let longest = self.heads.iter().map(|head| head.name.chars().count()).max().unwrap_or(0);
-        for row in &self.rows {
-            writeln!(f, "{}", loud(&row[0].0, Tone::Plain))?;
-            for (head, (text, _)) in self.heads.iter().zip(row).skip(1).filter(|(_, cell)| !cell.0.is_empty())
-            {
-                writeln!(f, "  {:<longest$}  {text}", head.name)?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -162,6 +230,29 @@ pub fn loud(text: &str, tone: Tone) -> String {
         Tone::Bad => "1;31",
     };
     format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// Prints to standard output, and to nobody where the pipe is closed: who closed it has read enough.
+pub fn print_out(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// The same to standard error.
+pub fn print_err(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// JSON with the control characters that JSON itself leaves in texts written out.
+pub fn json_text(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '\n' => out.push('\n'),
+            other if is_control(other) => out += &format!("\\u{:04x}", u32::from(other)),
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// Lines of a list.
@@ -255,8 +346,12 @@ pub fn show(watch: bool, mut tell: impl FnMut() -> anyhow::Result<Told>) -> anyh
         if is_terminal {
             height = redraw(&frame, height)?;
         } else if frame != last {
-            print!("{frame}");
-            std::io::stdout().flush()?;
+            let mut stdout = std::io::stdout().lock();
+            let written = stdout.write_all(frame.as_bytes()).and_then(|()| stdout.flush());
+            // Who closed the pipe has read enough.
+            if written.is_err() {
+                return Ok(told.outcome);
+            }
         }
         last = frame;
         std::thread::sleep(WATCH_EVERY);

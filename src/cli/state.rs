@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::client::{Failure, Request, Server};
+use super::audit::{RollbackArgs, rollback};
+use super::client::{Failure, Request, Said, Server};
 use super::connect::ServerArgs;
-use super::outcome::{Outcome, Wrong, ask, tell};
+use super::outcome::{Answer, Outcome, Wrong, ask, tell};
 use super::read_config;
-use super::show::count;
+use super::show::{bullets, count, json_text, print_out};
 use super::written::{done, is_confirmed, words};
-use crate::api::bodies::Changed;
+use crate::api::bodies::{Changed, Status};
 use crate::state::keeper::Note;
 use crate::state::model::{Actor, Time};
 use crate::state::store::Store;
@@ -57,10 +58,13 @@ enum Command {
         #[arg(long, short, value_name = "TEXT")]
         reason: Option<String>,
     },
-    /// Say what is wrong with an export, without a server and without importing it.
+    /// Say what is wrong with the store, or with an export.
+    ///
+    /// Without a file it is the server's store, if one runs, and else the store's own file: its revision, its
+    /// rows, and what is damaged. Exit status 1 if something is wrong.
     Check {
-        /// The export.
-        file: PathBuf,
+        /// An export, which is looked at without a server and without importing it.
+        file: Option<PathBuf>,
     },
     /// Take what is served for right, after the store was found damaged and its copy is served.
     ///
@@ -70,6 +74,8 @@ enum Command {
         #[arg(long, short, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// Put drains and splits back to what they were at a revision; the same as `rhumb rollback`.
+    Rollback(RollbackArgs),
 }
 
 /// Does it.
@@ -77,12 +83,14 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
     match &args.command {
         Command::Export { file } => export(config, &args.to, file.as_deref()),
         Command::Import { file, yes, reason } => import(config, &args.to, (file, *yes), reason.as_deref()),
-        Command::Check { file } => {
+        Command::Check { file: None } => check_store(config, &args.to),
+        Command::Check { file: Some(file) } => {
             let export = read(file)?;
             let rows = count(export.rows.len(), "row");
-            println!("{}: {rows} at revision {}, nothing is wrong", file.display(), export.revision);
+            outln!("{}: {rows} at revision {}, nothing is wrong", file.display(), export.revision);
             Ok(Outcome::Done)
         }
+        Command::Rollback(args) => rollback(config, args),
         Command::Accept { reason } => {
             let servers = args.to.servers(config)?;
             let request = Request::post(&["state", "accept"], &json!({})).with("reason", reason.as_ref());
@@ -118,7 +126,7 @@ fn export(config: &Path, to: &ServerArgs, file: Option<&Path>) -> anyhow::Result
         Err(failure) => bail!(failure),
     };
     match file {
-        None => std::io::stdout().write_all(text.as_bytes())?,
+        None => print_out(&json_text(&text)),
         Some(file) => {
             // It holds the hashes of tokens, as the store does.
             let mut options = OpenOptions::new();
@@ -127,8 +135,73 @@ fn export(config: &Path, to: &ServerArgs, file: Option<&Path>) -> anyhow::Result
             written.with_context(|| format!("{}: cannot be written", file.display()))?;
         }
     }
-    eprintln!("Exported from {from}.");
+    errln!("Exported from {from}.");
     Ok(Outcome::Done)
+}
+
+/// How a store was found.
+struct Checked {
+    revision: u64,
+    rows: usize,
+    wrong: Vec<String>,
+}
+
+impl Checked {
+    fn new(export: &Export) -> Checked {
+        Checked { revision: export.revision, rows: export.rows.len(), wrong: check(export) }
+    }
+
+    fn words(&self) -> String {
+        let what = format!("{} at revision {}", count(self.rows, "row"), self.revision);
+        match self.wrong.is_empty() {
+            true => format!("The store: {what}, nothing is wrong\n"),
+            false => format!("The store: {what}; wrong is:\n{}", bullets(&self.wrong)),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "revision": self.revision, "rows": self.rows, "wrong": self.wrong })
+    }
+}
+
+/// Checks the store of every server, or its file where none runs.
+fn check_store(config: &Path, to: &ServerArgs) -> anyhow::Result<Outcome> {
+    let servers = to.servers(config)?;
+    let mut answers = ask(&servers, check_server);
+    if to.is_local() && matches!(answers[0].said, Err(Failure::Unreachable(_))) {
+        let path = read_config(config)?.state.file;
+        if !to.json {
+            outln!("No server runs; this is the store's file {}.", path.display());
+        }
+        let checked = check_file(&path)?;
+        answers[0].said = Ok(Said { json: checked.json(), body: checked, at: Time::now() });
+    }
+    let is_wrong =
+        |answer: &Answer<Said<Checked>>| answer.said.as_ref().is_ok_and(|said| !said.body.wrong.is_empty());
+    let outcome = tell(&answers, to.json, |said| said.body.words()).print();
+    let is_found = outcome == Outcome::Done && answers.iter().any(is_wrong);
+    Ok(if is_found { Outcome::Failed } else { outcome })
+}
+
+fn check_server(server: &Server) -> Result<Said<Checked>, Failure> {
+    let store = server.call::<Status>(&Request::get(&["status"]))?.body.store;
+    let said = server.call::<Value>(&Request::get(&["state"]))?;
+    let export = Export::parse(&said.json.to_string());
+    let export = export.map_err(|why| Failure::Strange(format!("{}: {why}", server.name)))?;
+    let mut checked = Checked::new(&export);
+    if store.state != "ok" {
+        checked.wrong.insert(0, format!("it is {}: {}", store.state, store.why));
+    }
+    Ok(Said { json: checked.json(), body: checked, at: said.at })
+}
+
+fn check_file(path: &Path) -> anyhow::Result<Checked> {
+    // Opening one would make one.
+    if !path.try_exists()? && !copies(path).iter().any(|copy| copy.exists()) {
+        bail!("there is no store at {}: there is nothing to check", path.display());
+    }
+    let contents = Embedded::open(path)?.read()?;
+    Ok(Checked::new(&Export::new(&contents, Time::now())))
 }
 
 fn list(paths: &[PathBuf]) -> String {
@@ -145,10 +218,10 @@ fn import(
     let servers = to.servers(config)?;
     if !yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
         let rows = count(export.rows.len(), "row");
-        eprintln!("{}: {rows} at revision {}, made {:.0}", file.display(), export.revision, export.made_at);
-        eprintln!("They replace every drain, split, migration and token there is.");
+        errln!("{}: {rows} at revision {}, made {:.0}", file.display(), export.revision, export.made_at);
+        errln!("They replace every drain, split, migration and token there is.");
         if !is_confirmed("Do it?")? {
-            eprintln!("rhumb: nothing was changed");
+            errln!("rhumb: nothing was changed");
             return Ok(Outcome::Failed);
         }
     }
@@ -158,7 +231,7 @@ fn import(
     if is_alone {
         let path = read_config(config)?.state.file;
         import_into(&path, &export, reason.unwrap_or_default())?;
-        eprintln!("Imported into the store's file {}, for no server runs.", path.display());
+        errln!("Imported into the store's file {}, for no server runs.", path.display());
         return Ok(Outcome::Done);
     }
     Ok(tell(&answers, to.json, words).print())
@@ -169,7 +242,7 @@ fn import_into(path: &Path, export: &Export, reason: &str) -> anyhow::Result<()>
     let mut store = match Embedded::open(path) {
         Err(OpenError::Missing { .. }) => Embedded::create(path)?,
         Err(OpenError::Corrupt(why)) => {
-            eprintln!("{why}\nThe damaged file is put aside.");
+            errln!("{why}\nThe damaged file is put aside.");
             Embedded::replace_damaged(path)?
         }
         opened => opened?,
@@ -191,7 +264,7 @@ fn read(file: &Path) -> anyhow::Result<Export> {
     let export = Export::parse(&text).map_err(|why| anyhow::anyhow!("{}: {why}", file.display()))?;
     let wrong = check(&export);
     for why in &wrong {
-        eprintln!("{}: {why}", file.display());
+        errln!("{}: {why}", file.display());
     }
     if wrong.is_empty() { Ok(export) } else { bail!("{} cannot be imported", file.display()) }
 }

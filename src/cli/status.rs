@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::client::{Request, Said};
+use super::client::{Request, Said, Server};
 use super::connect::ServerArgs;
 use super::outcome::{Answer, Outcome, Told, ask, tell, tell_json};
 use super::show::{Table, Tone, bullets, count, loud, moment, plain, show, span, state, tone};
-use crate::api::bodies::{ReceiverBody, Status};
+use crate::api::bodies::{DrainBody, ReceiverBody, Status};
+
+/// Drains that are shown one by one.
+const DRAINS_SHOWN: usize = 8;
 
 /// What to show, and where from.
 #[derive(clap::Args)]
@@ -27,7 +30,7 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
         let answers = ask(&servers, |server| server.call::<Status>(&request));
         Ok(match answers.len() {
             _ if args.to.json => tell_json(&answers),
-            1 => tell(&answers, false, words),
+            1 => tell(&answers, false, |said| words(said) + &drained(&servers[0], said)),
             _ => tell_several(&answers),
         })
     })
@@ -109,6 +112,29 @@ fn words(said: &Said<Status>) -> String {
         text += &format!("\nWarnings about the files:\n{}", bullets(&files.warnings));
     }
     text
+}
+
+/// Which drains there are, after their count.
+fn drained(server: &Server, said: &Said<Status>) -> String {
+    if said.body.counts.drains == 0 {
+        return String::new();
+    }
+    // That they cannot be shown takes nothing from the status.
+    let drains = server.list::<DrainBody>(&Request::get(&["drains"]), DRAINS_SHOWN);
+    let drains = drains.map_or(Vec::new(), |said| said.body);
+    let line = |drain: &DrainBody| {
+        let DrainBody { scope_words, owner, percent_now, state, reason, .. } = drain;
+        format!("{scope_words}: {percent_now} % now, {state}, by {owner} ({reason})")
+    };
+    let mut lines: Vec<String> = drains.iter().map(line).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    match said.body.counts.drains.saturating_sub(lines.len()) {
+        0 => {}
+        more => lines.push(format!("and {more} more; `rhumb drains` shows them")),
+    }
+    format!("\nDrains:\n{}", bullets(&lines))
 }
 
 fn readiness(status: &Status) -> String {

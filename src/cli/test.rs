@@ -75,18 +75,18 @@ fn run_all(config_file: &Path, args: &Args) -> anyhow::Result<bool> {
         .collect();
     let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&outcomes).context("cannot write JSON")?);
+        outln!("{}", serde_json::to_string_pretty(&outcomes).context("cannot write JSON")?);
         return Ok(failed == 0);
     }
     for (outcome, test) in outcomes.iter().zip(&tests) {
         print_outcome(outcome);
         if args.explain && !outcome.passed {
             let explained = explanation(test, &snapshot, &world).to_string();
-            explained.lines().for_each(|line| println!("{}", format!("        {line}").trim_end()));
+            explained.lines().for_each(|line| outln!("{}", format!("        {line}").trim_end()));
         }
     }
     let plural = if outcomes.len() == 1 { "" } else { "s" };
-    println!("{} test{plural}: {} passed, {failed} failed", outcomes.len(), outcomes.len() - failed);
+    outln!("{} test{plural}: {} passed, {failed} failed", outcomes.len(), outcomes.len() - failed);
     Ok(failed == 0)
 }
 
@@ -126,12 +126,12 @@ fn why(config: &Path, test: &Test) -> String {
 
 fn print_outcome(outcome: &Outcome) {
     let mark = if outcome.passed { "ok    " } else { "FAILED" };
-    println!("{mark}  {}:{}  {}", outcome.file.display(), outcome.line, outcome.name);
+    outln!("{mark}  {}:{}  {}", outcome.file.display(), outcome.line, outcome.name);
     for Difference { what, expected, got } in &outcome.differences {
-        println!("        {what}: expected {expected}");
-        println!("        {:width$}  got      {got}", "", width = what.len() - 1);
+        outln!("        {what}: expected {expected}");
+        outln!("        {:width$}  got      {got}", "", width = what.len() - 1);
     }
     if !outcome.passed {
-        println!("        why: {}", outcome.why);
+        outln!("        why: {}", outcome.why);
     }
 }

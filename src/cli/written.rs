@@ -3,6 +3,7 @@
 //! ```text
 //! on a terminal   dry run on every server -> guards, impact in words -> yes? -> write -> result
 //! elsewhere, or with --yes                                                      write -> result
+//! on a terminal, where the store cannot be written   from memory? -> yes? -> write -> result
 //! ```
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -12,7 +13,7 @@ use serde::Deserialize;
 
 use super::client::{Failure, Request, Said, Server};
 use super::outcome::{Answer, Outcome, ask, tell};
-use super::show::{Table, Tone, bullets, loud, percent, plain, span};
+use super::show::{Table, Tone, bullets, loud, percent, plain, print_err, span};
 use crate::api::bodies::Changed;
 
 /// A PoP's change of its share of clients, in percent, from which on it is shown.
@@ -27,7 +28,7 @@ pub struct WriteArgs {
     /// Pass the guards. It is marked in the audit log, and the reason with it.
     #[arg(long)]
     pub force: bool,
-    /// Do not ask. Without a terminal nothing is asked anyway.
+    /// Do not ask. Nothing is asked either where standard input is no terminal: it is done at once.
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -59,7 +60,7 @@ pub fn write(
         let mut outcome = told.print();
         if outcome == Outcome::Done && answers.iter().any(is_guarded) && !args.force {
             if !json {
-                eprintln!("rhumb: a guard refuses this; add --force, and a --reason that says why");
+                errln!("rhumb: a guard refuses this; add --force, and a --reason that says why");
             }
             outcome = Outcome::Failed;
         }
@@ -70,11 +71,43 @@ pub fn write(
             return Ok(Written::Nothing(outcome));
         }
         if !is_confirmed("Do it?")? {
-            eprintln!("rhumb: nothing was changed");
+            errln!("rhumb: nothing was changed");
             return Ok(Written::Nothing(Outcome::Failed));
         }
     }
-    Ok(Written::Sent(send(false)))
+    let answers = send(false);
+    if is_asked && answers.iter().any(is_unwritable) {
+        let volatile = |server: &Server| Ok(request(server, false)?.volatile());
+        if let Some(answers) = ask_volatile(servers, answers.as_slice(), volatile)? {
+            return Ok(Written::Sent(answers));
+        }
+    }
+    Ok(Written::Sent(answers))
+}
+
+/// Whether a server's store cannot be written now.
+fn is_unwritable(answer: &Answer<Said<Changed>>) -> bool {
+    matches!(&answer.said, Err(Failure::Refused(refused)) if refused.problem.status == 503)
+}
+
+/// Asks whether to serve a change from memory, and does. None where it cannot be, or somebody says no. Servers that
+/// have done it do it once more, which changes nothing.
+fn ask_volatile(
+    servers: &[Server],
+    answers: &[Answer<Said<Changed>>],
+    request: impl Fn(&Server) -> Result<Option<Request>, Failure> + Sync,
+) -> anyhow::Result<Option<Vec<Answer<Said<Changed>>>>> {
+    if !matches!(request(&servers[0]), Ok(Some(_))) {
+        return Ok(None);
+    }
+    print_err(&tell(answers, false, words).err);
+    if !is_confirmed("Serve it from memory until the store can be written? A restart before forgets it.")? {
+        return Ok(None);
+    }
+    Ok(Some(ask(servers, |server: &Server| match request(server)? {
+        Some(request) => server.call::<Changed>(&request),
+        None => Err(Failure::Unclear(format!("{}: it cannot be served from memory", server.name))),
+    })))
 }
 
 /// The same for writes with nothing more to show than their result.

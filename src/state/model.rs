@@ -102,7 +102,24 @@ pub struct RowChange {
     pub after: Option<Row>,
 }
 
+/// What the words of a drain that is lifted begin with.
+pub const UNDRAIN: &str = "undrain of ";
+
 impl RowChange {
+    /// What is done to what, as an operator knows it; its key where that is all there is to say.
+    pub fn words(&self) -> String {
+        match (&self.before, &self.after) {
+            (_, Some(Row::Drain(Drain { scope, owner, percent, returning_since: None, .. }))) => {
+                format!("drain of {scope} by {owner}, {percent} %")
+            }
+            (_, Some(Row::Drain(Drain { scope, owner, .. })))
+            | (Some(Row::Drain(Drain { scope, owner, .. })), None) => {
+                format!("{UNDRAIN}{scope}, drained by {owner}")
+            }
+            _ => self.key.clone(),
+        }
+    }
+
     /// What it steers, before and after; a migration's next step is near or not, whether or not this one moves
     /// anybody. Nothing where it steers nothing.
     pub fn scopes(&self) -> impl Iterator<Item = Scope> {

@@ -42,6 +42,8 @@ pub struct View {
     pub store: StoreStatus,
     /// Keys of rows that are served from memory alone.
     pub volatile: BTreeSet<String>,
+    /// The same in words: what of whom, by how much.
+    pub not_durable: Vec<String>,
     /// Why the time stands still.
     pub clock_alarm: Option<String>,
     /// Why the process is not ready, beside the store.
@@ -104,6 +106,7 @@ impl View {
             rejected: None,
             store: StoreStatus::default(),
             volatile: BTreeSet::new(),
+            not_durable: Vec::new(),
             clock_alarm: None,
             not_ready: None,
             now: Time::UNIX_EPOCH,
@@ -120,7 +123,7 @@ impl View {
     /// Why the node should get no clients' queries yet; none when it should.
     pub fn not_ready(&self) -> Option<String> {
         match self.store.state {
-            StoreState::Damaged => Some(format!("the store is damaged: {}", self.store.why)),
+            StoreState::Damaged => Some("the store is damaged".into()),
             StoreState::Ok | StoreState::Failing => self.not_ready.clone(),
         }
     }

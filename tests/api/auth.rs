@@ -175,6 +175,7 @@ fn a_token_that_changes_too_often_waits() {
     assert_eq!(limited.status, 429, "{}", limited.text());
     assert!(limited.headers.contains_key("retry-after"));
     assert!(limited.text().contains("max_changes_per_minute"), "{}", limited.text());
+    post(4, true).refused(429, "runaway makes dry runs more often than max_changes_per_minute allows");
     // Others go on, and so does a person at the machine.
     let other = control.token("other", "drain", None);
     let body = json!({ "scope": { "pop": "eu-west-1" }, "reason": "x", "percent": 4 });

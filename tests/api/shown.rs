@@ -52,7 +52,7 @@ fn the_node_says_how_it_is() {
     control.pass(0);
     let status = control.local("GET", "/api/v1/status").ok();
     assert_eq!(status["files"]["errors"], json!(["filter-chains/wss.toml:7: error: `filters` is missing"]));
-    assert!(status["alarms"].to_string().contains("a later load of the files was refused"), "{status}");
+    assert!(status["alarms"].to_string().contains("a change of the files was refused"), "{status}");
 }
 
 #[test]

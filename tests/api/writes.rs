@@ -571,6 +571,7 @@ fn a_full_disk_refuses_writes_and_takes_volatile_drains() {
     let status = control.local("GET", "/api/v1/status").ok();
     assert_eq!(status["store"]["state"], "failing");
     assert!(status["alarms"].to_string().contains("NOT DURABLE"), "{status}");
+    assert_eq!(status["not_durable"], json!(["drain of eu-west-1 by local, 100 %"]));
     assert_eq!(status["ready"], true, "DNS goes on");
     // It counts as a revision, which events do not have yet: they come once it is written.
     assert_eq!((&made["revision"], &status["revision"]), (&json!(1), &json!(1)));
@@ -583,4 +584,10 @@ fn a_full_disk_refuses_writes_and_takes_volatile_drains() {
         .json(&json!({ "weights": { "envoy": 7 } }))
         .ok();
     assert_eq!(control.local("GET", &path).ok()["durable"], true);
+    // Lifted in memory alone it is in no list, and a restart would bring it back.
+    control.disk.set_health(Health::Full);
+    let lift = json!({ "scope": { "pop": "eu-west-1" }, "now": true, "volatile": true });
+    control.local("POST", "/api/v1/drains/lift").json(&lift).ok();
+    let status = control.local("GET", "/api/v1/status").ok();
+    assert_eq!(status["not_durable"], json!(["undrain of eu-west-1, drained by local"]));
 }

@@ -26,6 +26,11 @@ impl Fake {
         *self.script.lock().unwrap() = script;
     }
 
+    /// Says this too, in the place of what it said there.
+    pub fn say_also(&self, request: &str, status: u16, body: &str) {
+        self.script.lock().unwrap().insert(request.into(), (status, body.into()));
+    }
+
     /// What it was asked since the last time, in order: method, path, what is told of headers, body.
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())

@@ -14,7 +14,7 @@ mod house;
 mod said;
 mod writes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -34,7 +34,7 @@ use super::handle::Message;
 pub use super::handle::{Done, Fed, Note, State, Wish};
 use super::live::{Touched, Values, refresh};
 use super::migration;
-use super::model::{Entry, Model, Time};
+use super::model::{Entry, Model, RowChange, Time};
 use super::publisher::Publisher;
 use super::store::{Contents, Store, StoreError};
 use super::view::{Rejected, StoreState, StoreStatus, Timings, View};
@@ -409,7 +409,9 @@ impl Keeper {
             },
             (Kept::Store(_), None) => StoreStatus::default(),
         };
-        let volatile = self.pending.iter().flat_map(|entry| &entry.rows).map(|row| row.key.clone());
+        // The last of several changes of the same row is what a restart would forget.
+        let rows = self.pending.iter().flat_map(|entry| &entry.rows);
+        let pending: BTreeMap<&str, &RowChange> = rows.map(|row| (row.key.as_str(), row)).collect();
         let view = View {
             model: self.wanted.clone(),
             committed: self.model.revision,
@@ -423,7 +425,8 @@ impl Keeper {
             load_number: self.loaded.number,
             rejected: self.rejected.clone(),
             store,
-            volatile: volatile.collect::<BTreeSet<String>>(),
+            volatile: pending.keys().map(|key| key.to_string()).collect(),
+            not_durable: pending.values().map(|row| row.words()).collect(),
             clock_alarm: self.clock.alarm().map(String::from),
             not_ready: self.not_ready.clone(),
             now: self.now,

@@ -243,7 +243,8 @@ impl Keeper {
     /// Tells the log and whoever listens what was committed.
     pub(super) fn tell(&self, entry: Entry) {
         let Entry { revision, actor, action, object, reason, forced, .. } = &entry;
-        info!(revision, by = %actor.name, from = %actor.from, forced, "{action}: {object} ({reason})");
+        let why = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+        info!(revision, by = %actor.name, from = %actor.from, forced, "{action}: {object}{why}");
         // Nobody listens most of the time.
         let _ = self.entries.send(Arc::new(entry));
     }
@@ -255,7 +256,8 @@ impl Keeper {
         let Err(error) = self.commit_note(&mut entry) else { return };
         self.fail(&error);
         let Entry { actor, action, object, reason, .. } = &entry;
-        warn!(by = %actor.name, from = %actor.from, "the audit log may lack: {action}: {object} ({reason})");
+        let why = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+        warn!(by = %actor.name, from = %actor.from, "the audit log may lack: {action}: {object}{why}");
     }
 
     fn commit_note(&mut self, entry: &mut Entry) -> Result<(), StoreError> {
