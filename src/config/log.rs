@@ -45,9 +45,11 @@ pub fn parse_level(text: &str) -> Result<EnvFilter, String> {
                 check_part(part.trim())?;
                 check_level(level.trim())?;
             }
-            None if has_level => return Err(format!("`{text}` has two levels for the whole; {ADVICE}")),
             None => {
                 check_level(item)?;
+                if has_level {
+                    return Err(format!("`{text}` has two levels for the whole; {ADVICE}"));
+                }
                 has_level = true;
             }
         }
