@@ -11,12 +11,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use rhumb::api::metrics::{Gauges, Kind, Requests, Sources, TABLE, render};
+use rhumb::api::metrics::{Gauges, Kind, Monitoring, Requests, Sources, TABLE, render};
 use rhumb::config::Config;
 use rhumb::engine::sample::{ONE_IN, Samples};
 use rhumb::engine::shares::{Counted, Slots};
 use rhumb::engine::{AllStats, Peer, Reply, Transport, Worker};
 use rhumb::health::notify::HookStatus;
+use rhumb::health::{AddressStatus, MonitorStatus, Verdict};
 use rhumb::listeners::{Counters, TcpCounters, UdpCounters};
 use rhumb::state::traffic::{Traffic, Window};
 use rhumb::state::view::Timings;
@@ -131,6 +132,7 @@ impl Server {
             listeners: Counters::default(),
             written: Arc::default(),
             gauges: Gauges::default(),
+            monitoring: Monitoring::default(),
             timings: Timings::default(),
             requests: Requests::default(),
         }
@@ -278,6 +280,59 @@ fn counters_outlive_their_worker() {
     assert_eq!((stats.workers().len(), stats.totals().udp), (2, 3));
 }
 
+/// A monitor over TLS with a half of its addresses down, one that flaps, and one that has not reported.
+fn monitoring() -> Monitoring {
+    let at = |second| jiff::Timestamp::from_second(second).unwrap();
+    let address = |address: &str, up, ends: Option<i64>| AddressStatus {
+        address: Some(address.parse().unwrap()),
+        up,
+        ok: up,
+        checked_at: None,
+        error: String::new(),
+        warning: String::new(),
+        certificate_ends: ends.map(at),
+        latency_ms: None,
+    };
+    let verdict = |up, latency_ms, flapping| Verdict {
+        monitor: String::new(),
+        answer: String::new(),
+        up,
+        failing: Vec::new(),
+        since: at(1_500),
+        checked_at: at(1_501),
+        error: String::new(),
+        latency_ms,
+        flapping,
+        frozen: false,
+        may_change_at: None,
+    };
+    let status = |monitor: &str, answer: &str, verdict, addresses| MonitorStatus {
+        monitor: monitor.into(),
+        answer: answer.into(),
+        pool: "wss".into(),
+        kind: "https",
+        verdict,
+        addresses,
+        history: Vec::new(),
+    };
+    let half =
+        vec![address("192.0.2.1", Some(true), Some(9_000)), address("192.0.2.2", Some(false), Some(8_000))];
+    Monitoring {
+        status: vec![
+            status("chat", "wss/dublin/haproxy", Some(verdict(true, Some(12.5), false)), half),
+            status("chat", "wss/tokyo", None, vec![address("192.0.2.3", None, None)]),
+            status(
+                "web",
+                "wss/tokyo",
+                Some(verdict(false, None, true)),
+                vec![address("192.0.2.3", Some(false), None)],
+            ),
+        ],
+        totals: rhumb::health::Totals { probes: 40, failures: 11, late: 2 },
+        frozen: [false, true],
+    }
+}
+
 #[test]
 fn what_prometheus_is_told() {
     let mut server = Server::new(true);
@@ -297,8 +352,9 @@ fn what_prometheus_is_told() {
         not_durable: 4,
         // Two receivers at one place are one series.
         notices: vec![receiver("hooks.example.com", 5), receiver("hooks.example.com", 1), receiver("::1", 0)],
-        alarms: vec![("clock", 1), ("store", 0)],
+        alarms: vec![("clock", 1), ("store", 0), ("health", 2)],
     };
+    sources.monitoring = monitoring();
     sources.timings.commit.histogram.observe(0.004);
     sources.timings.publish.histogram.observe(0.0002);
     sources.requests.count("GET", Some("/v1/drains"), 200);

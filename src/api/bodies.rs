@@ -986,6 +986,10 @@ pub struct AddressBody {
     pub error: String,
     /// What a good result had to say all the same; empty mostly.
     pub warning: String,
+    /// When the certificate it showed ends; of monitors over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub certificate_ends: Option<Time>,
     /// How long the last good probe took, in milliseconds.
     pub latency_ms: Option<f64>,
 }

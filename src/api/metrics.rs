@@ -8,6 +8,7 @@
 //! [`TABLE`] and a row in `docs/operations.md`. Every label has a bounded number of values: those of the
 //! code, those of the operator's files, and no more of these than there are slots.
 
+mod monitoring;
 mod process;
 mod table;
 
@@ -32,6 +33,7 @@ use crate::engine::{Stats, Totals};
 use crate::health::notify::HookStatus;
 use crate::listeners::{Counters, TcpTotals, UdpTotals};
 use crate::state::view::Timings;
+pub use monitoring::Monitoring;
 use process::Process;
 pub use table::TABLE;
 
@@ -51,6 +53,8 @@ pub struct Sources {
     pub written: Arc<Written>,
     /// What the state says of itself.
     pub gauges: Gauges,
+    /// What the monitors say.
+    pub monitoring: Monitoring,
     /// How long the road of a change took.
     pub timings: Timings,
     /// The requests to the API.

@@ -178,6 +178,7 @@ fn body(status: MonitorStatus, view: &View) -> MonitorBody {
         checked_at: address.checked_at,
         error: address.error,
         warning: address.warning,
+        certificate_ends: address.certificate_ends,
         latency_ms: address.latency_ms,
     });
     let line = |(at, up, why): (_, bool, String)| HistoryLine {

@@ -156,6 +156,11 @@ impl Health {
         self.shared.lock().totals()
     }
 
+    /// Which families are frozen by a failure of our own: IPv4, IPv6.
+    pub fn frozen(&self) -> [bool; 2] {
+        self.shared.lock().frozen()
+    }
+
     /// Whether each address has been probed once, or had a kept verdict; for readiness.
     pub fn first_round(&self) -> bool {
         self.shared.lock().has_reported()

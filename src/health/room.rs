@@ -16,7 +16,7 @@ use super::families::Families;
 use super::probe::{Ask, Passed, ProbeError};
 use super::schedule::{Beat, Key, Schedule};
 use super::status::{self, Alarm, MonitorStatus};
-use super::verdict::{Judge, Moment, Verdict};
+use super::verdict::{FrozenFamilies, Judge, Moment, Verdict};
 use crate::state::model::Time;
 use crate::state::monitors::{Check, HealthSpec, Kind, Plan, Reference};
 
@@ -354,6 +354,11 @@ impl Room {
     /// Failures of our own that last.
     pub fn alarms(&self) -> Vec<Alarm> {
         self.families.alarms()
+    }
+
+    /// Which families are frozen: IPv4, IPv6.
+    pub fn frozen(&self) -> FrozenFamilies {
+        self.families.frozen()
     }
 
     /// What was done so far.

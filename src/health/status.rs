@@ -42,6 +42,8 @@ pub struct AddressStatus {
     pub error: String,
     /// What a good result had to say all the same, such as `certificate ends in 6 days`.
     pub warning: String,
+    /// When the certificate it showed last ends.
+    pub certificate_ends: Option<Time>,
     /// How long the last good probe took, in milliseconds.
     pub latency_ms: Option<f64>,
 }
@@ -66,6 +68,7 @@ pub fn of(judge: &Judge, frozen: FrozenFamilies, now: Duration) -> MonitorStatus
         checked_at: state.checked_at,
         error: state.error.clone(),
         warning: state.warning.clone(),
+        certificate_ends: state.certificate_ends,
         latency_ms: state.latency.map(milliseconds),
     });
     MonitorStatus {

@@ -136,6 +136,8 @@ pub struct AddressState {
     pub error: String,
     /// What a good result had to say all the same, such as that a certificate ends soon.
     pub warning: String,
+    /// When the certificate it showed ends.
+    pub certificate_ends: Option<Time>,
     /// How long the last good probe took.
     pub latency: Option<Duration>,
 }
@@ -152,6 +154,7 @@ impl AddressState {
             checked_at: None,
             error: String::new(),
             warning: String::new(),
+            certificate_ends: None,
             latency: None,
         }
     }
@@ -252,6 +255,7 @@ impl Judge {
             Ok(passed) => {
                 state.latency = Some(passed.latency);
                 state.warning.clone_from(&passed.warning);
+                state.certificate_ends = passed.certificate_ends;
             }
             Err(error) => {
                 state.error.clone_from(&error.words);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::UNIX_EPOCH;
 
 use super::Kind::{Counter, Gauge, Histogram, Info};
-use super::{Kind, Labels, Metric, Out, Reading};
+use super::{Kind, Labels, Metric, Out, Reading, monitoring};
 use crate::engine::shares::{Counted, Given};
 use crate::health::notify::HookStatus;
 
@@ -191,6 +191,58 @@ pub const TABLE: &[Metric] = &[
         Gauge,
         "Notices that wait for the receivers at a place.",
         notices_waiting,
+    ),
+    metric("rhumb_monitors", Gauge, "Monitors of answers, by what they say.", monitoring::says),
+    metric("rhumb_monitor_up", Gauge, "Whether a monitor says that an answer is up.", monitoring::up),
+    metric(
+        "rhumb_monitor_flapping",
+        Gauge,
+        "Whether an answer changed too often, and is held down.",
+        monitoring::flapping,
+    ),
+    metric(
+        "rhumb_monitor_changed_timestamp_seconds",
+        Gauge,
+        "Since when a monitor says so, since 1970.",
+        monitoring::changed,
+    ),
+    metric(
+        "rhumb_monitor_latency_seconds",
+        Gauge,
+        "How long the slowest address of an answer took when it last answered.",
+        monitoring::latency,
+    ),
+    metric("rhumb_monitor_addresses", Gauge, "Addresses a monitor probes.", monitoring::addresses),
+    metric(
+        "rhumb_monitor_addresses_up",
+        Gauge,
+        "Of these, those that are not known to be down.",
+        monitoring::addresses_up,
+    ),
+    metric(
+        "rhumb_certificate_ends_timestamp_seconds",
+        Gauge,
+        "When the first of an answer's certificates ends, since 1970.",
+        monitoring::certificate_ends,
+    ),
+    metric(
+        "rhumb_monitors_frozen",
+        Gauge,
+        "Whether our own failure has frozen the verdicts of a family.",
+        monitoring::frozen,
+    ),
+    metric("rhumb_probes", Counter, "Probes started.", number!(sources.monitoring.totals.probes)),
+    metric(
+        "rhumb_probe_failures",
+        Counter,
+        "Probes of answers that failed.",
+        number!(sources.monitoring.totals.failures),
+    ),
+    metric(
+        "rhumb_late_probes",
+        Counter,
+        "Probes that started later than they were due.",
+        number!(sources.monitoring.totals.late),
     ),
     metric("rhumb_alarms", Gauge, "Alarms raised, by kind.", alarms),
     metric("rhumb_api_requests", Counter, "Requests to the API, by method, route and status.", requests),

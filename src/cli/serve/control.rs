@@ -14,7 +14,7 @@ use super::log::SetLevel;
 use super::{Event, load};
 use crate::api::Hooks;
 use crate::api::bodies::ShareBody;
-use crate::api::metrics::{Gauges, Requests, Sources, render};
+use crate::api::metrics::{Gauges, Monitoring, Requests, Sources, render};
 use crate::engine::query_log::Written;
 use crate::engine::sample::{Sampled, Samples};
 use crate::engine::shares::Slots;
@@ -77,7 +77,7 @@ impl Observed {
         let (shares, wanted, whom, filling) = (self.clone(), self.clone(), self.clone(), self.clone());
         let (events, receivers) = (events.clone(), notices.clone());
         Hooks {
-            metrics: self.metrics(state.clone(), notices.clone(), requests.clone()),
+            metrics: self.metrics(state.clone(), (pilot, notices), requests.clone()),
             shares: Box::new(move || shares.shares()),
             wanted: Box::new(move |view, pool, pop, stack| wanted.wanted(view, pool, pop, stack)),
             impact: Box::new(move |view, model| whom.impact(view, model)),
@@ -100,10 +100,11 @@ impl Observed {
     fn metrics(
         &self,
         state: State,
-        notices: Arc<Notices>,
+        (pilot, notices): (&Pilot, &Arc<Notices>),
         requests: Requests,
     ) -> Box<dyn Fn() -> String + Send + Sync> {
         let observed = self.clone();
+        let (health, alarms, notices) = (pilot.health().clone(), pilot.alarms().clone(), notices.clone());
         Box::new(move || {
             let view = state.view();
             render(&Sources {
@@ -111,7 +112,8 @@ impl Observed {
                 slots: observed.slots.clone(),
                 listeners: observed.listeners.clone(),
                 written: observed.written.clone(),
-                gauges: gauges(&view, notices.status()),
+                gauges: gauges(&view, notices.status(), lock(&alarms).len()),
+                monitoring: Monitoring::of(&health),
                 timings: view.timings.clone(),
                 requests: requests.clone(),
             })
@@ -247,7 +249,8 @@ fn clients_of(hour: &[Sampled], snapshot: &Snapshot, world: &World) -> Vec<Clien
     clients
 }
 
-fn gauges(view: &View, notices: Vec<HookStatus>) -> Gauges {
+fn gauges(view: &View, notices: Vec<HookStatus>, health_alarms: usize) -> Gauges {
+    let filling = load::filling(view, view.believed(Time::now())).len();
     let stale: std::collections::BTreeSet<&str> =
         view.values.fed().filter(|(_, _, value)| value.is_stale(view.now)).map(|(feed, _, _)| feed).collect();
     let flag = |raised: bool| u64::from(raised);
@@ -265,6 +268,8 @@ fn gauges(view: &View, notices: Vec<HookStatus>) -> Gauges {
             ("files", flag(view.rejected.is_some())),
             ("stale_feeds", stale.len() as u64),
             ("notices", notices.iter().filter(|receiver| !receiver.error.is_empty()).count() as u64),
+            ("health", health_alarms as u64),
+            ("load", filling as u64),
         ],
         notices,
     }

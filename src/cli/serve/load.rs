@@ -13,8 +13,8 @@ use crate::state::view::View;
 /// Receivers that are named.
 const RECEIVERS: usize = 3;
 
-/// Sites whose load has passed their low watermark, in words.
-pub fn warnings(view: &View, clients: impl FnOnce() -> Vec<Client>, now: Time) -> Vec<String> {
+/// Sites, by pool and PoP, whose load has passed their low watermark, and what says so.
+pub fn filling(view: &View, now: Time) -> BTreeMap<(&str, &str), String> {
     let mut sites: BTreeMap<(&str, &str), String> = BTreeMap::new();
     for answer in view.base.answers() {
         if let (Some(pool), Some(pop), Some(load)) =
@@ -23,6 +23,12 @@ pub fn warnings(view: &View, clients: impl FnOnce() -> Vec<Client>, now: Time) -
             sites.entry((pool, pop)).or_insert(load);
         }
     }
+    sites
+}
+
+/// The same in words, with who would take their clients.
+pub fn warnings(view: &View, clients: impl FnOnce() -> Vec<Client>, now: Time) -> Vec<String> {
+    let sites = filling(view, now);
     if sites.is_empty() {
         return Vec::new();
     }

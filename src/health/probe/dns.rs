@@ -6,14 +6,14 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use tokio::net::UdpSocket;
 
 use super::connect::{in_words, source};
-use super::{Ask, Clock, ProbeError};
+use super::{Ask, Clock, Passed, ProbeError};
 
 /// The largest response over UDP that is read: without EDNS it is 512 (RFC 1035 section 4.2.1); what is
 /// longer is somebody's mistake, and still to be told in words.
 const RESPONSE_OCTETS_MAX: usize = 4096;
 
 /// Asks, and takes the first response that is to this question; others are old, or forged.
-pub async fn probe(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<String, ProbeError> {
+pub async fn probe(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<Passed, ProbeError> {
     let any: IpAddr =
         if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let from = source(&ask.check, target).unwrap_or(any);
@@ -45,7 +45,7 @@ pub async fn probe(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<String
         ResponseCode::NoError if response.answers.is_empty() => {
             Err(ProbeError::new("NOERROR without an answer"))
         }
-        ResponseCode::NoError => Ok(String::new()),
+        ResponseCode::NoError => Ok(Passed::default()),
         // Its names are those of RFC 9499 but for their case.
         code => Err(ProbeError::new(format!("{}, expected an answer", format!("{code:?}").to_uppercase()))),
     }

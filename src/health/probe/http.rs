@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connect::{connect, in_words};
-use super::{Ask, Clock, ProbeError, tls};
+use super::{Ask, Clock, Passed, ProbeError, tls};
 use crate::state::monitors::{Check, HttpAsk};
 
 /// How much of a body is looked at: a page that says it is well says so early.
@@ -25,19 +25,19 @@ const HEAD_OCTETS_MAX: usize = 8 << 10;
 const AGENT: &str = concat!("rhumb/", env!("CARGO_PKG_VERSION"));
 
 /// Asks over HTTP.
-pub async fn probe(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<String, ProbeError> {
+pub async fn probe(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<Passed, ProbeError> {
     let stream = connect(&ask.check, target, clock).await?;
     clock.within("response", exchange(&ask.check, target, stream)).await??;
-    Ok(String::new())
+    Ok(Passed::default())
 }
 
 /// Asks over HTTPS.
-pub async fn probe_tls(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<String, ProbeError> {
+pub async fn probe_tls(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<Passed, ProbeError> {
     let stream = connect(&ask.check, target, clock).await?;
     let stream = tls::handshake(ask, target, stream, clock).await?;
-    let warning = tls::expiry_warning(ask, &stream);
+    let passed = tls::certificate(ask, &stream);
     clock.within("response", exchange(&ask.check, target, stream)).await??;
-    Ok(warning)
+    Ok(passed)
 }
 
 async fn exchange<S>(check: &Check, target: SocketAddr, stream: S) -> Result<(), ProbeError>

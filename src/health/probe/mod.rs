@@ -22,6 +22,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
+use crate::state::model::Time;
 use crate::state::monitors::{Check, Kind};
 
 pub use tls::system_authorities;
@@ -33,6 +34,8 @@ pub struct Passed {
     pub latency: Duration,
     /// What should be looked at all the same; empty when nothing should.
     pub warning: String,
+    /// When the certificate ends, where it showed one.
+    pub certificate_ends: Option<Time>,
 }
 
 /// It is not as it should be.
@@ -76,7 +79,7 @@ impl Ask {
 pub async fn probe(ask: &Ask, target: SocketAddr) -> Result<Passed, ProbeError> {
     let begun = Instant::now();
     let clock = Clock { deadline: begun + ask.check.timeout, timeout: ask.check.timeout };
-    let warning = match ask.check.kind {
+    let passed = match ask.check.kind {
         Kind::Http => http::probe(ask, target, clock).await,
         Kind::Https => http::probe_tls(ask, target, clock).await,
         Kind::Tcp => tcp::probe(ask, target, clock).await,
@@ -85,7 +88,7 @@ pub async fn probe(ask: &Ask, target: SocketAddr) -> Result<Passed, ProbeError> 
         Kind::Dns => dns::probe(ask, target, clock).await,
         Kind::Push => Err(ProbeError::new("a heartbeat comes by itself")),
     }?;
-    Ok(Passed { latency: begun.elapsed(), warning })
+    Ok(Passed { latency: begun.elapsed(), ..passed })
 }
 
 /// How long a probe may still take.

@@ -14,16 +14,17 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::connect::{connect, in_words};
-use super::{Ask, Clock, ProbeError};
+use super::{Ask, Clock, Passed, ProbeError};
+use crate::state::model::Time;
 use crate::state::monitors::{Check, Kind};
 
 const DAY_S: u64 = 86_400;
 
 /// Shakes hands, and says when the certificate ends soon.
-pub async fn probe(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<String, ProbeError> {
+pub async fn probe(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<Passed, ProbeError> {
     let stream = connect(&ask.check, target, clock).await?;
     let stream = handshake(ask, target, stream, clock).await?;
-    Ok(expiry_warning(ask, &stream))
+    Ok(certificate(ask, &stream))
 }
 
 /// TLS over a connection.
@@ -58,10 +59,15 @@ fn name(check: &Check, target: SocketAddr) -> Result<ServerName<'static>, ProbeE
     ServerName::try_from(name).map_err(|_| ProbeError::new("TLS: the host is no name; write tls.name"))
 }
 
-/// What says `certificate ends in 6 days`, where the check wants to know.
-pub fn expiry_warning(ask: &Ask, stream: &TlsStream<TcpStream>) -> String {
+/// When the certificate ends, and what says `certificate ends in 6 days` where the check wants to know.
+pub fn certificate(ask: &Ask, stream: &TlsStream<TcpStream>) -> Passed {
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let Some(end) = certificates.first().and_then(not_after) else { return String::new() };
+    let Some(end) = certificates.first().and_then(not_after) else { return Passed::default() };
+    let certificate_ends = i64::try_from(end).ok().and_then(|end| Time::from_second(end).ok());
+    Passed { warning: expiry_warning(ask, end), certificate_ends, ..Passed::default() }
+}
+
+fn expiry_warning(ask: &Ask, end: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let days = end.saturating_sub(now) / DAY_S;
     match days < u64::from(ask.check.tls.expiry_warning_days) {

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::connect::{connect, in_words};
 use super::http::{alongside, client, hyper_in_words, request};
-use super::{Ask, Clock, ProbeError, tls};
+use super::{Ask, Clock, Passed, ProbeError, tls};
 use crate::state::monitors::Check;
 
 /// What our ping carries, and the pong must.
@@ -32,16 +32,16 @@ const PING: &[u8] = b"rhumb";
 const CLOSE_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Upgrades, pings, closes.
-pub async fn probe(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<String, ProbeError> {
+pub async fn probe(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<Passed, ProbeError> {
     let stream = connect(&ask.check, target, clock).await?;
     if !ask.check.secure {
         talk(&ask.check, target, stream, clock).await?;
-        return Ok(String::new());
+        return Ok(Passed::default());
     }
     let stream = tls::handshake(ask, target, stream, clock).await?;
-    let warning = tls::expiry_warning(ask, &stream);
+    let passed = tls::certificate(ask, &stream);
     talk(&ask.check, target, stream, clock).await?;
-    Ok(warning)
+    Ok(passed)
 }
 
 async fn talk<S>(check: &Check, target: SocketAddr, stream: S, clock: Clock) -> Result<(), ProbeError>
