@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;
@@ -177,6 +177,7 @@ impl Node {
                     failing: Vec::new(),
                     since: self.now(),
                     why: "it does not answer".into(),
+                    down_by: BTreeSet::new(),
                     may_change_at: in_doubt,
                 };
                 self.state().verdicts(vec![(answer.into(), Some(verdict))], Vec::new());

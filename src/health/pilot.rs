@@ -320,6 +320,7 @@ pub fn said<'v>(verdicts: impl Iterator<Item = &'v Verdict>) -> BTreeMap<String,
             failing: said.failing.into_iter().collect(),
             since: said.since.unwrap_or(Time::UNIX_EPOCH),
             why,
+            down_by: said.down_by,
             may_change_at: said.may_change_at,
         };
         (answer, value)

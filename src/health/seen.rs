@@ -47,7 +47,7 @@ impl<'s> Seen<'s> {
         self.base.pools.keys().filter(stands).map(String::as_str).collect()
     }
 
-    /// Whether enough of a PoP's answers are down, and which.
+    /// Whether enough of a PoP's answers are down, or one by the monitor that is enough, and which.
     pub fn failing(&self, pool: &str, pop: &'s str, spec: &FailoverSpec) -> (bool, String) {
         let weighted: Vec<&BaseAnswer> = self.weighted(pool, pop).collect();
         let down = weighted.iter().filter_map(|answer| {
@@ -56,7 +56,17 @@ impl<'s> Seen<'s> {
         });
         let down: Vec<String> = down.collect();
         let share = down.len() as f64 / weighted.len().max(1) as f64;
-        (!down.is_empty() && share >= spec.detect, down.join("; "))
+        if !down.is_empty() && share >= spec.detect {
+            return (true, down.join("; "));
+        }
+        let Some(named) = &spec.monitor else { return (false, down.join("; ")) };
+        let says_no = |answer: &&BaseAnswer| {
+            self.said.get(&answer.id).is_some_and(|said| said.down_by.contains(&named.value))
+        };
+        match weighted.into_iter().any(|answer| says_no(&answer)) {
+            true => (true, format!("{} is enough; {}", named.value, down.join("; "))),
+            false => (false, down.join("; ")),
+        }
     }
 
     /// Drains of health that have not begun to end.

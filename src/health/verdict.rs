@@ -76,6 +76,8 @@ pub struct Together {
     pub failing: BTreeSet<IpAddr>,
     /// The first that says it is down, and why.
     pub said_no: Option<(String, String)>,
+    /// All that say it is down.
+    pub down_by: BTreeSet<String>,
     /// Since when one of those that say so does; of several that are down the first, of those that are up the last.
     pub since: Option<Time>,
     /// When one of them may say something else, at the earliest.
@@ -98,6 +100,7 @@ pub fn together<'v>(verdicts: impl IntoIterator<Item = &'v Verdict>) -> BTreeMap
         };
         if !verdict.up {
             answer.up = false;
+            answer.down_by.insert(verdict.monitor.clone());
             answer.said_no.get_or_insert_with(|| (verdict.monitor.clone(), verdict.error.clone()));
         }
     }

@@ -195,6 +195,7 @@ pub fn read_chains(folder: &Path, problems: &mut Vec<Problem>) -> (Chains, Vec<P
         }
     }
     chains.check_monitors(problems);
+    chains.check_named_monitors(problems);
     (chains, files)
 }
 

@@ -59,6 +59,9 @@ pub struct VerdictValue {
     /// Which monitor says no, and why; empty when it is up.
     #[serde(default)]
     pub why: String,
+    /// The monitors that say no.
+    #[serde(default)]
+    pub down_by: BTreeSet<String>,
     /// When it may be another at the earliest, if an address has begun to fail or to recover. It is not kept:
     /// after a restart probes begin anew.
     #[serde(skip)]

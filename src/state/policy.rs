@@ -39,6 +39,8 @@ pub struct PoolPolicy {
 pub struct FailoverSpec {
     /// Share of its answers with a weight that must be down, above 0, up to 1.
     pub detect: f64,
+    /// The monitor that is enough by itself: where it says of one of these answers that it is down, the PoP fails.
+    pub monitor: Option<At<String>>,
     /// For how long they must be.
     pub detect_for: Duration,
     /// For how many of a hundred clients it is taken out in the end.
@@ -169,6 +171,9 @@ impl FailoverSpec {
         let mut json = Json::new();
         let mut put = |name: &str, value| drop(json.insert(name.into(), value));
         put("detect", json!(self.detect));
+        if let Some(monitor) = &self.monitor {
+            put("monitor", json!(monitor.value));
+        }
         put("for", span_json(self.detect_for));
         put("percent", json!(self.percent));
         if let Some(out) = &self.out {
@@ -203,6 +208,7 @@ fn read_failover(pool: &Fields, mut fields: Fields, return_steps: Option<&Return
     let usual = || Return { steps: RETURN_DEFAULT.0.to_vec(), pause_s: RETURN_DEFAULT.1 };
     let spec = FailoverSpec {
         detect: fields.float_in("detect", 0.01, 1.0).map_or(1.0, |share| share.value),
+        monitor: fields.text("monitor"),
         detect_for,
         percent: fields.integer_in("percent", 1, 100).map_or(100, |percent| percent.value as u8),
         out,

@@ -73,6 +73,13 @@ pop = "tokyo"
 a = "192.0.2.23"
 "#;
 
+/// A monitor that can be named, where the transcript is what says things.
+const CANARY: &str = r#"
+[monitor.canary]
+kind = "push"
+target = { pool = "wss" }
+"#;
+
 /// Failover, and a state that does what it wishes.
 pub struct Node {
     loaded: Loaded,
@@ -104,7 +111,7 @@ impl Node {
         let record = |pool| format!("[[record]]\nname = '{pool}.example.com'\npool = '{pool}'\n{chain}\n");
         let is_probed = fields.lines().any(|field| field == "probed");
         let fields = fields.replace("probed\n", "");
-        let monitor = if is_probed { MONITOR } else { "" };
+        let monitor = if is_probed { MONITOR } else { CANARY };
         let pools =
             POOLS.replace("# the case", &fields) + &["wss", "api", "web"].map(record).concat() + monitor;
         folder.write("filter-chains/pools.toml", pools);
@@ -377,7 +384,9 @@ impl Node {
 
 fn verdict(up: bool, why: &str, seconds: i64) -> VerdictValue {
     let since = Time::from_second(START).unwrap() + SignedDuration::from_secs(seconds);
-    VerdictValue { up, failing: Vec::new(), since, why: why.into(), may_change_at: None }
+    // It begins with the monitor's name, as the pilot has it.
+    let down_by = why.split_once(':').map(|(monitor, _)| monitor.to_string()).into_iter().collect();
+    VerdictValue { up, failing: Vec::new(), since, why: why.into(), down_by, may_change_at: None }
 }
 
 /// `dublin`, or `wss/dublin`.

@@ -171,6 +171,36 @@ impl Chains {
         }
     }
 
+    /// Holds the monitors that pools' failovers name against those there are.
+    pub fn check_named_monitors(&self, problems: &mut Vec<Problem>) {
+        let candidates = self.candidates();
+        for (name, pool) in &self.pools {
+            let Some(named) = pool.policy.failover.as_ref().and_then(|spec| spec.monitor.as_ref()) else {
+                continue;
+            };
+            let of_pool = |scope: &Scope| {
+                candidates.iter().any(|answer| answer.pool.as_ref() == Some(name) && answer.is_in(scope))
+            };
+            let known = self.monitors.iter().filter(|(_, monitor)| of_pool(&monitor.spec.target.value));
+            let known: Vec<&str> = known.map(|(monitor, _)| monitor.as_str()).collect();
+            if known.contains(&named.value.as_str()) {
+                continue;
+            }
+            let message = match known.is_empty() {
+                true => format!("no monitor probes this pool, so `{}` cannot say that it fails", named.value),
+                false => {
+                    format!(
+                        "no monitor `{}` probes this pool; those that do are {}",
+                        named.value,
+                        known.join(", ")
+                    )
+                }
+            };
+            let error = Problem::error(&pool.place.file, named.line, message);
+            problems.push(error.of(format!("pool {name} failover")).at("monitor"));
+        }
+    }
+
     fn candidates(&self) -> Vec<Candidate> {
         let mut all = Vec::new();
         for (name, pool) in &self.pools {
