@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::shown::Tagged;
 use super::take::Input;
 use crate::engine::Snapshot;
-use crate::engine::explain::{Question, explain, parse_subnet, parse_type};
+use crate::engine::explain::{Question, explain_live, parse_subnet, parse_type};
 use crate::state::change::{self, Change, DrainAsk, Situation};
 use crate::state::live::{Touched, refresh};
 use crate::state::model::{Actor, Model, Role, Time};
@@ -41,7 +41,8 @@ pub async fn explain_query(
         true => view.snapshot.clone(),
         false => Arc::new(what_if(&view, &body, app.now(&view))?),
     };
-    let explained = explain(&Arc::new(ArcSwap::new(snapshot)), &view.world, &question);
+    let said_no = |answer: &str| view.values.verdicts().get(answer)?.said_no();
+    let explained = explain_live(&Arc::new(ArcSwap::new(snapshot)), &view.world, &question, &said_no);
     let json = serde_json::to_value(explained).expect("an explanation is JSON");
     Ok(Tagged(view.model.revision, json))
 }

@@ -110,8 +110,22 @@ pub struct Remark {
     pub why: String,
 }
 
-/// Explains a query.
+/// What the monitors say of an answer that is down, by its identity: which of them says no, why, and since
+/// when, in words.
+pub type SaidNo<'v> = dyn Fn(&str) -> Option<String> + 'v;
+
+/// Explains a query of what the files say.
 pub fn explain(snapshot: &Arc<ArcSwap<Snapshot>>, world: &World, question: &Question) -> Explanation {
+    explain_live(snapshot, world, question, &|_| None)
+}
+
+/// Explains a query of what is served, with what the monitors say.
+pub fn explain_live(
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    world: &World,
+    question: &Question,
+    said_no: &SaidNo,
+) -> Explanation {
     let current = snapshot.load();
     let mut explanation = Explanation {
         question: format!("{} {}", question.name, question.qtype),
@@ -128,7 +142,7 @@ pub fn explain(snapshot: &Arc<ArcSwap<Snapshot>>, world: &World, question: &Ques
     let qtype = u16::from(question.qtype);
     let steered = find(&current, &question.name, qtype, &mut explanation.found);
     if let Some((record, family)) = steered {
-        let (walk, scope_by) = walk(&current, world, record, family, question);
+        let (walk, scope_by) = walk(&current, world, (record, family), question, said_no);
         explanation.steered = Some(walk);
         explanation.scope_by = scope_by;
     }
@@ -173,9 +187,9 @@ fn find<'s>(
 fn walk(
     snapshot: &Snapshot,
     world: &World,
-    record: &Record,
-    family: Family,
+    (record, family): (&Record, Family),
     question: &Question,
+    said_no: &SaidNo,
 ) -> (SteeredWalk, String) {
     let (steering, live) =
         (&snapshot.steerings[record.steering as usize], &snapshot.live[record.steering as usize]);
@@ -197,6 +211,7 @@ fn walk(
     let steered = steer(record, steering, live, family, ask, &mut scratch, &mut recorder);
     let picks = &scratch.picks;
     let name = |answer: &u8| steering.answers[*answer as usize].name.clone();
+    let down = |answer: &u8| said_down(steering, live, *answer as usize, said_no);
     let started = recorder.steps.first().map_or(picks.as_slice(), |step| &step.before);
     let mut scope_by = "nothing: no step looked at the client's address".to_string();
     for step in recorder.steps.iter().filter(|step| step.scope_after > step.scope_before) {
@@ -227,8 +242,8 @@ fn walk(
             Rung::Drained => "drained: every answer of the record is",
         }
         .into(),
-        left_out: left_out(steering, live, family, started),
-        steps: recorder.steps.iter().map(|step| explain_step(step, name)).collect(),
+        left_out: left_out(steering, live, family, started, down),
+        steps: recorder.steps.iter().map(|step| explain_step(step, name, down)).collect(),
         picks: picks.as_slice().iter().map(name).collect(),
         ttl: (record.ttl_min < record.ttl).then(|| explain_ttl(record, live)),
     };
@@ -248,10 +263,26 @@ fn explain_ttl(record: &Record, live: &Live) -> String {
     format!("{ttl} s, of {} to {}: in {seconds} s {what}", record.ttl_min, record.ttl)
 }
 
-fn explain_step(step: &Step, name: impl Fn(&u8) -> String) -> ExplainedStep {
+/// Which source says that an answer is down; of a monitor, which one, why, and since when.
+fn said_down(steering: &Steering, live: &Live, answer: usize, said_no: &SaidNo) -> Option<String> {
+    let source = live.meta[answer].up.said_no()?;
+    let words = (source == "monitor").then(|| said_no(&steering.answers[answer].id)).flatten();
+    Some(words.map_or_else(|| source.to_string(), |words| format!("{source} {words}")))
+}
+
+fn explain_step(
+    step: &Step,
+    name: impl Fn(&u8) -> String,
+    down: impl Fn(&u8) -> Option<String>,
+) -> ExplainedStep {
     let remark = |answer: &u8| {
-        let why = step.remarks.iter().find(|(of, _)| of == answer);
-        Remark { answer: name(answer), why: why.map_or(String::new(), |(_, why)| why.clone()) }
+        let why = step.remarks.iter().find(|(of, _)| of == answer).map(|(_, why)| why.clone());
+        let why = match (why, down(answer)) {
+            // The filter knows what kind of source it is, and no more.
+            (Some(why), Some(down)) if step.filter == "up" => why.replacen("monitor", &down, 1),
+            (why, _) => why.unwrap_or_default(),
+        };
+        Remark { answer: name(answer), why }
     };
     let kept = |answer: &&u8| step.after.contains(answer);
     let before: Vec<u8> = step.before.iter().filter(kept).copied().collect();
@@ -266,7 +297,13 @@ fn explain_step(step: &Step, name: impl Fn(&u8) -> String) -> ExplainedStep {
 }
 
 /// What drains and splits took out before the chain began.
-fn left_out(steering: &Steering, live: &Live, family: Family, started: &[u8]) -> Vec<Remark> {
+fn left_out(
+    steering: &Steering,
+    live: &Live,
+    family: Family,
+    started: &[u8],
+    down: impl Fn(&u8) -> Option<String>,
+) -> Vec<Remark> {
     let out = |(index, answer): (usize, &crate::chain::Answer)| {
         if started.contains(&(index as u8)) || !family.has(answer) {
             return None;
@@ -275,18 +312,18 @@ fn left_out(steering: &Steering, live: &Live, family: Family, started: &[u8]) ->
             let other = &steering.answers[**other as usize];
             answer.pop.is_some() && other.pop == answer.pop && other.pool == answer.pool
         };
+        let down = down(&(index as u8)).map(|source| format!("down, says {source}"));
         let why = match (live.drained[index], started.iter().find(same_site)) {
             (100.., _) => "drained".to_string(),
             _ if live.split[index] <= 0.0 => "weight 0 in its split".into(),
             (_, Some(other)) => {
                 let chosen = &steering.answers[*other as usize];
-                format!("the split gave this client {}", chosen.stack.as_deref().unwrap_or(&chosen.name))
+                let stack = chosen.stack.as_deref().unwrap_or(&chosen.name);
+                let down = down.map_or(String::new(), |down| format!("; {down}"));
+                format!("the split gave this client {stack}{down}")
             }
             (1.., None) => format!("drained for {} % of the clients, this one too", live.drained[index]),
-            (0, None) => match live.meta[index].up.said_no() {
-                Some(source) => format!("down, says {source}"),
-                None => "left out".into(),
-            },
+            (0, None) => down.unwrap_or("left out".into()),
         };
         Some(Remark { answer: answer.name.clone(), why })
     };

@@ -68,6 +68,13 @@ pub struct VerdictValue {
     pub may_change_at: Option<Time>,
 }
 
+impl VerdictValue {
+    /// Which monitor says that it is down, why, and since when, in words; none where it is up.
+    pub fn said_no(&self) -> Option<String> {
+        (!self.up).then(|| format!("{}, since {:.0}", self.why, self.since))
+    }
+}
+
 impl FeedValue {
     /// When it becomes stale.
     pub fn stale_at(&self) -> Option<Time> {

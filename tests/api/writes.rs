@@ -1,11 +1,13 @@
 //! Drains, splits, migrations: what is asked for, and what becomes of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rhumb::api::Hooks;
 use rhumb::state::change::{Change, DrainAsk};
 use rhumb::state::keeper::Wish;
+use rhumb::state::live::VerdictValue;
 use rhumb::state::model::Scope;
 use serde_json::{Value, json};
 
@@ -590,4 +592,35 @@ fn a_full_disk_refuses_writes_and_takes_volatile_drains() {
     control.local("POST", "/api/v1/drains/lift").json(&lift).ok();
     let status = control.local("GET", "/api/v1/status").ok();
     assert_eq!(status["not_durable"], json!(["undrain of eu-west-1, drained by local"]));
+}
+
+#[test]
+fn what_is_down_names_the_monitor_that_says_so() {
+    let control = Control::new();
+    let verdict = VerdictValue {
+        up: false,
+        failing: Vec::new(),
+        since: "2026-11-24T03:00:00Z".parse().unwrap(),
+        why: "chat-wss: connection refused".into(),
+        down_by: BTreeSet::from(["chat-wss".into()]),
+        may_change_at: None,
+    };
+    let view = control.state.view();
+    let say = |which: &dyn Fn(&str) -> bool, pop: &str| {
+        let down = view.base.answers().filter(|answer| which(&answer.id));
+        let said = down.map(|answer| (answer.id.clone(), Some(verdict.clone()))).collect();
+        control.state.verdicts(said, Vec::new());
+        // What is written after them is served after them.
+        control.local("POST", "/api/v1/drains").json(&drain(json!({ "pop": pop }))).ok();
+        explain(&control, OF_DUBLIN, json!({}))["steered"].clone()
+    };
+    let said = "monitor chat-wss: connection refused, since 2026-11-24T03:00:00Z";
+    let walk = say(&|answer| answer == "wss/eu-west-1/haproxy", "us-east-1");
+    let left_out = walk["left_out"].as_array().unwrap();
+    let of_dublin = left_out.iter().find(|out| out["answer"] == "wss/eu-west-1/haproxy").unwrap();
+    assert_eq!(of_dublin["why"], format!("down, says {said}"));
+    // Where everything is down, it is answered all the same, and the filter says of each what is wrong.
+    let walk = say(&|_| true, "us-west-2");
+    assert_eq!(walk["steps"][0]["filter"], "up");
+    assert_eq!(walk["steps"][0]["kept"][0]["why"], format!("down: said no by {said}, but health is ignored"));
 }
