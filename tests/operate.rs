@@ -66,6 +66,15 @@ fn a_site_that_fills_up_is_told_with_who_would_take_its_clients() {
         "{said}"
     );
     assert!(said.contains("without it, its clients would go to"), "{said}");
+    // Of one that is drained nobody's clients would go anywhere: they have gone.
+    run(&["drain", "eu-west-2", "--reason", "too much"]);
+    let drained = run(&["status"]).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        drained.contains("eu-west-2 of pool wss is drained, and has load all the same:")
+            && drained.contains("nobody new is sent there"),
+        "{drained}"
+    );
+    run(&["undrain", "eu-west-2", "--now"]);
     run(&["feed", "push", "load", "--pool", "wss", "--pop", "eu-west-2", "connections=79"]);
     assert!(!run(&["status"]).contains("fills up"));
 }

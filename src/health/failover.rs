@@ -19,7 +19,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 pub use super::seen::Seen;
-use super::seen::{Mark, Out};
+use super::seen::{Mark, Out, Overload};
 use crate::state::base::BaseAnswer;
 use crate::state::change::{Change, DrainAsk, Refusal, Which, drain_id};
 use crate::state::keeper::Wish;
@@ -341,9 +341,19 @@ impl Failover {
                 }
             }
             (false, Some(drain)) if drain.ending_since(seen.now).is_none() => {
-                if lasted(site.well_since) >= span(wait) && overloaded(case, Mark::Low, seen).is_none() {
-                    let reason = format!("well for {}", words(lasted(site.well_since)));
-                    acts.wishes.push(act(Change::Undrain { which: Which::Id(id), now: false }, reason));
+                if lasted(site.well_since) < span(wait) {
+                    return;
+                }
+                match overloaded(case, Mark::Low, seen) {
+                    // How much it has changes all the time; the alarm is the same until it is over.
+                    Some(Overload { answer, metric, mark, .. }) => drop(acts.alarms.insert(format!(
+                        "{scope} is well, and its return waits for load: {metric} of {answer} must fall below \
+                         {mark}, its watermark; a person may lift the drain of health, or raise the mark"
+                    ))),
+                    None => {
+                        let reason = format!("well for {}", words(lasted(site.well_since)));
+                        acts.wishes.push(act(Change::Undrain { which: Which::Id(id), now: false }, reason));
+                    }
                 }
             }
             (false, Some(drain)) => {
@@ -439,6 +449,6 @@ fn percent_out(spec: &FailoverSpec, since: SignedDuration) -> u8 {
 }
 
 /// What says that a site has more than it can hold.
-fn overloaded(case: &Case, mark: Mark, seen: &Seen) -> Option<String> {
+fn overloaded(case: &Case, mark: Mark, seen: &Seen) -> Option<Overload> {
     case.pools.iter().find_map(|pool| seen.overloaded(pool, case.pop, mark))
 }

@@ -2,6 +2,7 @@
 //! out, which have more than they can hold, and how much of the pool is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::failover::OWNER;
 use crate::state::base::{Base, BaseAnswer};
@@ -108,7 +109,7 @@ impl<'s> Seen<'s> {
     }
 
     /// What says that a PoP has more than it can hold: load at this mark.
-    pub fn overloaded(&self, pool: &str, pop: &'s str, mark: Mark) -> Option<String> {
+    pub fn overloaded(&self, pool: &str, pop: &'s str, mark: Mark) -> Option<Overload> {
         self.weighted(pool, pop).find_map(|answer| {
             let meta = self.values.live_meta(answer, self.now);
             let mark = match mark {
@@ -117,10 +118,29 @@ impl<'s> Seen<'s> {
             };
             let loads =
                 [("loadavg", meta.loadavg), ("connections", meta.connections), ("requests", meta.requests)];
-            let (name, load) =
+            let (metric, load) =
                 loads.into_iter().find_map(|(name, load)| Some((name, load.filter(|l| *l >= mark)?)))?;
-            Some(format!("{} has {name} {load}, and its mark is {mark}", answer.id))
+            Some(Overload { answer: answer.id.clone(), metric, load, mark })
         })
+    }
+}
+
+/// An answer that has more than it can hold.
+pub struct Overload {
+    /// The answer.
+    pub answer: String,
+    /// What is measured: `loadavg`, `connections` or `requests`.
+    pub metric: &'static str,
+    /// How much it has.
+    pub load: f64,
+    /// The mark.
+    pub mark: f64,
+}
+
+impl fmt::Display for Overload {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Overload { answer, metric, load, mark } = self;
+        write!(f, "{answer} has {metric} {load}, and its mark is {mark}")
     }
 }
 

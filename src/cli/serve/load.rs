@@ -6,7 +6,7 @@ use super::control::as_it_would_be;
 use crate::state::base::BaseAnswer;
 use crate::state::change::drain_id;
 use crate::state::impact::{self, Client};
-use crate::state::live::weight;
+use crate::state::live::{drained, weight};
 use crate::state::model::{Drain, Model, Row, Scope, Time};
 use crate::state::view::View;
 
@@ -34,6 +34,11 @@ pub fn warnings(view: &View, clients: impl FnOnce() -> Vec<Client>, now: Time) -
     }
     let clients = clients();
     let warning = |((pool, pop), load): ((&str, &str), String)| {
+        if let Some(out) = out(view, pool, pop, now) {
+            return format!(
+                "{pop} of pool {pool} is {out}, and has load all the same: {load}; nobody new is sent there"
+            );
+        }
         let receivers = receivers(view, &clients, pool, pop, now);
         let named: Vec<String> = receivers
             .iter()
@@ -47,6 +52,19 @@ pub fn warnings(view: &View, clients: impl FnOnce() -> Vec<Client>, now: Time) -
         format!("{pop} of pool {pool} fills up: {load}; {go}")
     };
     sites.into_iter().map(warning).collect()
+}
+
+/// Why nobody is sent to a site; none while somebody may be.
+fn out(view: &View, pool: &str, pop: &str, now: Time) -> Option<&'static str> {
+    let stacks = || view.base.stacks(pool, pop).filter(|answer| weight(&view.model, answer) > 0.0);
+    let is_drained = |answer: &BaseAnswer| {
+        drained(&view.model, answer, now).first().is_some_and(|(_, percent)| *percent >= 100)
+    };
+    let is_up = |answer: &BaseAnswer| view.values.live_meta(answer, now).up.is_up();
+    if stacks().all(is_drained) {
+        return Some("drained");
+    }
+    stacks().all(|answer| is_drained(answer) || !is_up(answer)).then_some("down")
 }
 
 /// What says that an answer has passed its low watermark.
