@@ -3,12 +3,15 @@
 mod support;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use libc::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use rhumb::engine::{Peer, Reply, Stats, Worker};
+use serde_json::{Value, json};
+use support::http::Api;
 use support::process::{Server, listen, rhumb};
 use support::query::Query;
 use support::{Folder, response, scenario};
@@ -58,6 +61,66 @@ fn the_readme_query_gets_london() {
     let scope: u8 = head.strip_prefix("NOERROR aa scope=").unwrap().parse().unwrap();
     assert!((1..=24).contains(&scope), "{head}");
     assert_eq!(answer, "wss-primary.example.com. 10 A 203.0.113.90, 203.0.113.91, 203.0.113.92");
+}
+
+/// The example, and a site that takes the request of its probe and says nothing before the test does.
+fn with_a_slow_site() -> (Folder, TcpListener) {
+    let folder = Folder::example();
+    let site = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = site.local_addr().unwrap().port();
+    let chains = r#"
+[[record]]
+name = "slow.example.com"
+filters = ["up"]
+[[record.answer]]
+name = "one"
+a = "127.0.0.1"
+[monitor.slow]
+kind = "http"
+port = PORT
+interval = "1m"
+timeout = "1m"
+target = { answer = "slow.example.com/one" }
+[monitor.heart]
+kind = "push"
+target = { answer = "slow.example.com/one" }
+[health]
+first_round = "10m"
+"#;
+    folder.write("filter-chains/slow.toml", chains.replace("PORT", &port.to_string()));
+    (folder, site)
+}
+
+/// Before DNS is served the API is: it says what is waited for, and takes heartbeats.
+#[test]
+fn the_api_is_there_before_the_first_round_is_over() {
+    let (folder, site) = with_a_slow_site();
+    let mut server = Server::begin(&folder);
+    let (mut probe, _) = site.accept().unwrap();
+    assert_ne!(probe.read(&mut [0; 1024]).unwrap(), 0);
+    server.said("rhumb.sock");
+    let api = Api::local(&folder);
+    assert_eq!(api.send("GET", "/healthz", &Value::Null).unwrap().status, 200);
+    let why = "DNS is served when the first round of probes is over, or has taken 10m";
+    api.refused("GET", "/readyz", Value::Null, 503, why);
+    assert_eq!(api.get("/api/v1/status")["not_ready"], why);
+    api.ok("POST", "/api/v1/monitors/heart/heartbeat", json!({ "answer": "slow.example.com/one" }));
+    assert_eq!(api.send("GET", "/metrics", &Value::Null).unwrap().status, 200);
+    assert!(!server.has_said("serving DNS"));
+    probe.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+    server.serves();
+    assert_eq!(api.send("GET", "/readyz", &Value::Null).unwrap().status, 200);
+    assert_eq!(server.ask("slow.example.com A"), "NOERROR aa\nslow.example.com. 10 A 127.0.0.1");
+}
+
+/// It does not wait for a round that nobody needs any more.
+#[test]
+fn a_signal_ends_it_before_the_first_round_is_over() {
+    let (folder, site) = with_a_slow_site();
+    let server = Server::begin(&folder);
+    let _probe = site.accept().unwrap();
+    server.signal(SIGTERM);
+    assert!(server.wait().success());
 }
 
 #[test]

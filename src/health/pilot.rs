@@ -29,10 +29,6 @@ use crate::state::policy;
 
 /// How often everything is looked at when no verdict changes: waits end, drains return.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long the first round of probes may take before DNS is served all the same: better everything than
-/// nothing.
-const FIRST_ROUND_MOST: Duration = Duration::from_secs(15);
-
 /// How long nothing is decided after the clock has jumped: the keeper, who says what time is believed, looks at
 /// it once a second.
 const JUMP_RESTS: Duration = Duration::from_secs(2);
@@ -50,6 +46,8 @@ pub type Alarms = Arc<Mutex<BTreeSet<String>>>;
 
 enum Event {
     News(Vec<Verdict>),
+    /// The first round is over.
+    Begin,
     Look(Sender<()>),
     Stop,
 }
@@ -60,14 +58,13 @@ fn key(monitor: &str, answer: &str) -> String {
 }
 
 impl Pilot {
-    /// Starts to probe and to steer, and waits for the first round. `kept` is what the store kept.
+    /// Starts to probe; nothing is decided before [`Pilot::begin`]. `kept` is what the store kept.
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(state: State, kept: &BTreeMap<String, String>, notices: Arc<Notices>) -> io::Result<Pilot> {
         let view = state.view();
         let plan = view.base.monitors.plan(&view.model.monitors);
-        let is_empty = plan.monitored.is_empty();
         let kept = kept.iter().filter(|(key, _)| key.starts_with("monitor/"));
         let kept: Vec<Verdict> = kept.filter_map(|(_, json)| serde_json::from_str(json).ok()).collect();
         let (events, inbox) = channel();
@@ -99,12 +96,22 @@ impl Pilot {
         };
         let thread =
             std::thread::Builder::new().name("failover".into()).spawn(move || steering.run(&inbox))?;
-        let pilot = Pilot { health, events, alarms, thread };
-        if !is_empty && !pilot.health.wait_first_round(FIRST_ROUND_MOST) {
-            warn!("not every monitor has reported in time; what has not counts as up");
-        }
-        pilot.settle();
-        Ok(pilot)
+        Ok(Pilot { health, events, alarms, thread })
+    }
+
+    /// Has somebody told when the first round is over, or has taken this long.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn after_first_round(&self, most: Duration, tell: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let health = self.health.clone();
+        let wait = move || {
+            if !health.wait_first_round(most) {
+                warn!("not every monitor has reported in time; what has not counts as up");
+            }
+            tell();
+        };
+        std::thread::Builder::new().name("first-round".into()).spawn(wait).map(drop)
     }
 
     /// The monitors, to be shown.
@@ -115,6 +122,12 @@ impl Pilot {
     /// Alarms that are raised now.
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
+    }
+
+    /// Begins to decide, and waits until what the monitors have said so far is served.
+    pub fn begin(&self) {
+        let _ = self.events.send(Event::Begin);
+        self.settle();
     }
 
     /// Waits until what has come so far is served, and what is to be probed by now is.
@@ -205,11 +218,11 @@ impl Steering {
                         self.verdicts.insert(name, verdict);
                         Some(row)
                     })),
+                    Event::Begin => self.is_settled = true,
                     Event::Look(reply) => waiting.push(reply),
                     Event::Stop => return,
                 }
             }
-            self.is_settled |= !waiting.is_empty();
             kept.extend(self.plan_anew());
             self.look(kept);
             for reply in waiting {

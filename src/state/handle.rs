@@ -119,7 +119,7 @@ pub(super) enum Message {
     Import(Box<Contents>, Note, Reply<Result<u64, Refusal>>),
     Accept(Note, Reply<Result<(), Refusal>>),
     AcceptClock(Note, Reply<()>),
-    Ready(Option<String>),
+    Ready(Option<String>, Reply<()>),
     Stop,
 }
 
@@ -230,9 +230,12 @@ impl State {
         self.ask(|reply| Message::AcceptClock(note, reply)).await.ok_or_else(gone)
     }
 
-    /// Says why the process is not ready; none when it is.
+    /// Says why the process is not ready; none when it is. Returns when that is shown.
     pub fn not_ready(&self, why: Option<String>) {
-        let _ = self.messages.send(Message::Ready(why));
+        let (reply, done) = oneshot::channel();
+        if self.messages.send(Message::Ready(why, reply)).is_ok() {
+            let _ = done.blocking_recv();
+        }
     }
 
     /// What is wanted and served now.

@@ -160,9 +160,9 @@ impl Node {
 
     /// Of a server that has just started over a folder that was configured for it.
     pub fn with(folder: &Folder, mut server: Server) -> Node {
-        let line = server.line("serving the API on 127.0.0.1");
+        let line = server.said("serving the API on 127.0.0.1");
         let address = line.split_whitespace().find_map(|word| word.parse().ok()).expect(&line);
-        server.line("rhumb.sock");
+        server.said("rhumb.sock");
         Node { server, api: Api::local(folder), address }
     }
 

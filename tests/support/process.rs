@@ -58,17 +58,32 @@ impl Server {
     }
 
     fn start_by(command: &mut Command) -> Server {
+        let mut server = Server::begin_by(command);
+        server.serves();
+        server
+    }
+
+    /// Starts, and does not wait until it serves.
+    pub fn begin(folder: &Folder) -> Server {
+        listen(folder, &["127.0.0.1:0"]);
+        Server::begin_by(command(folder.path()).arg("serve"))
+    }
+
+    fn begin_by(command: &mut Command) -> Server {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let (line, log) = channel();
         let errors = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {
             errors.lines().try_for_each(|text| line.send(text.unwrap()).map_err(drop))
         });
-        let mut server = Server { child, log, read: Vec::new(), addresses: Vec::new() };
-        let serving = server.line("serving DNS over UDP and TCP on ");
+        Server { child, log, read: Vec::new(), addresses: Vec::new() }
+    }
+
+    /// Waits until it serves.
+    pub fn serves(&mut self) {
+        let serving = self.line("serving DNS over UDP and TCP on ");
         let (_, addresses) = serving.split_once(" on ").unwrap();
-        server.addresses = addresses.split(", ").map(|address| address.parse().unwrap()).collect();
-        server
+        self.addresses = addresses.split(", ").map(|address| address.parse().unwrap()).collect();
     }
 
     /// The next line of the log that has these words.
@@ -84,6 +99,18 @@ impl Server {
                 return line;
             }
         }
+    }
+
+    /// The first line of the log that has these words, which may have been read already.
+    pub fn said(&mut self, words: &str) -> String {
+        let read = self.read.iter().find(|line| line.contains(words)).cloned();
+        read.unwrap_or_else(|| self.line(words))
+    }
+
+    /// Whether the log has had these words so far.
+    pub fn has_said(&mut self, words: &str) -> bool {
+        self.read.extend(self.log.try_iter());
+        self.read.iter().any(|line| line.contains(words))
     }
 
     /// Sends a signal.

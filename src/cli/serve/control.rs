@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::log::SetLevel;
@@ -43,18 +43,24 @@ const CLIENTS: usize = 4096;
 pub struct Observed {
     stats: AllStats,
     slots: Arc<Slots>,
-    listeners: Counters,
+    listeners: Arc<OnceLock<Counters>>,
     traffic: Arc<Mutex<Traffic>>,
     samples: Arc<Mutex<Samples>>,
     written: Arc<Written>,
 }
 
 impl Observed {
-    /// Of these workers, listeners, and lines of the query log.
-    pub fn new(stats: AllStats, slots: Arc<Slots>, listeners: Counters, written: Arc<Written>) -> Observed {
+    /// Of these workers, and lines of the query log.
+    pub fn new(stats: AllStats, slots: Arc<Slots>, written: Arc<Written>) -> Observed {
         let traffic = Arc::new(Mutex::new(Traffic::new(slots.clone())));
         let samples = Arc::new(Mutex::new(Samples::new(fastrand::u64(..))));
-        Observed { stats, slots, listeners, traffic, samples, written }
+        Observed { stats, slots, listeners: Arc::default(), traffic, samples, written }
+    }
+
+    /// The listeners have started, and count.
+    pub fn listen(&self, listeners: Counters) {
+        // They start once.
+        let _ = self.listeners.set(listeners);
     }
 
     /// Looks at the counters.
@@ -110,7 +116,7 @@ impl Observed {
             render(&Sources {
                 stats: observed.stats.clone(),
                 slots: observed.slots.clone(),
-                listeners: observed.listeners.clone(),
+                listeners: observed.listeners.get().cloned().unwrap_or_default(),
                 written: observed.written.clone(),
                 gauges: gauges(&view, notices.status(), lock(&alarms).len()),
                 monitoring: Monitoring::of(&health),

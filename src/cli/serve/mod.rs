@@ -1,7 +1,7 @@
 //! `rhumb serve`: composes the rooms.
 //!
 //! ```text
-//! read, compile -> keep, probe -> bind -> start -> wait (signals, changed files, reloads asked for) -> stop
+//! read, compile -> keep, probe -> API -> first round -> bind -> start DNS -> wait (signals, changed files, reloads) -> stop
 //! ```
 
 mod control;
@@ -13,6 +13,7 @@ mod store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -47,6 +48,8 @@ const FILES_REST_MOST: Duration = Duration::from_secs(5);
 enum Event {
     FilesChanged,
     Signal(i32),
+    /// The monitors have been heard of, or have had their time.
+    FirstRound,
     /// Somebody asks over the control plane, and waits for what is wrong.
     Reload(Note, Sender<Result<(), Vec<Problem>>>),
 }
@@ -76,12 +79,29 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     let files = loaded.files.clone();
     let (store, contents) = store::open(&config.state);
     let kept = contents.values.clone();
-    let beginning = Beginning { store, contents, loaded, clocks: clock::machine(), not_ready: None };
+    let first_round = loaded.base.monitors.health.first_round;
+    let not_ready = Some(not_ready(first_round));
+    let beginning = Beginning { store, contents, loaded, clocks: clock::machine(), not_ready };
     let (state, current, keeper) = keeper::start(beginning).context("cannot start to keep the state")?;
     let notices = Notices::start(node_name(&config), config.notify.clone(), state.entries());
     let notices = notices.context("cannot start to notify")?;
-    // What the monitors say counts before the first query is answered.
     let pilot = Pilot::start(state.clone(), &kept, notices.clone()).context("cannot start to probe")?;
+    let stats = AllStats::default();
+    let query_log = QueryLog::start(&config.query_log, slots.clone()).context("cannot start a thread")?;
+    let observed = Observed::new(stats.clone(), slots.clone(), query_log.written());
+    let hooks = observed.hooks(&state, (&pilot, &notices), &events, set_log_level);
+    let api = Api { config: config.api.clone(), node: node_name(&config), state: state.clone(), hooks };
+    let api = api::start(api).context("cannot serve the control plane")?;
+    // What the monitors say counts before the first query is answered.
+    let told = events.clone();
+    let tell = move || drop(told.send(Event::FirstRound));
+    pilot.after_first_round(first_round, tell).context("cannot start a thread")?;
+    if !first_round_comes(&events, &wake) {
+        query_log.stop();
+        stop(api, pilot, &notices, &state, keeper);
+        return Ok(());
+    }
+    pilot.begin();
 
     // Bind, start, wait, stop.
     let bound = match listeners::bind(&config.listen) {
@@ -104,15 +124,11 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
         );
     }
     watch(&mut watcher, &config, &files);
-    let stats = AllStats::default();
-    let query_log = QueryLog::start(&config.query_log, slots.clone()).context("cannot start a thread")?;
     let running = bound.start(worker_maker(&current, &stats, &query_log)).context("cannot start to serve")?;
-    info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
     let listeners = running.counters().clone();
-    let observed = Observed::new(stats.clone(), slots.clone(), listeners.clone(), query_log.written());
-    let hooks = observed.hooks(&state, (&pilot, &notices), &events, set_log_level);
-    let api = Api { config: config.api.clone(), node: node_name(&config), state: state.clone(), hooks };
-    let api = api::start(api).context("cannot serve the control plane")?;
+    observed.listen(listeners.clone());
+    state.not_ready(None);
+    info!("serving DNS over UDP and TCP on {}", addresses.join(", "));
     let mut server = Server {
         config,
         loads: 1,
@@ -132,13 +148,39 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     running.stop();
     server.query_log.stop();
     server.log_counters("stopped");
-    server.api.stop();
-    server.pilot.stop();
-    server.notices.stop();
+    stop(server.api, server.pilot, &server.notices, &state, keeper);
+    Ok(())
+}
+
+/// Why a node that starts is not ready.
+fn not_ready(first_round: Duration) -> String {
+    let most = jiff::SignedDuration::try_from(first_round).unwrap_or_default();
+    format!("DNS is served when the first round of probes is over, or has taken {most:#}")
+}
+
+/// Waits for the first round. False when a signal says stop before; whatever else comes meanwhile is done later.
+fn first_round_comes(events: &Sender<Event>, wake: &Receiver<Event>) -> bool {
+    let mut held = Vec::new();
+    let comes = loop {
+        match wake.recv() {
+            Ok(Event::FirstRound) => break true,
+            Ok(Event::Signal(SIGTERM | SIGINT)) | Err(_) => break false,
+            Ok(event) => held.push(event),
+        }
+    };
+    // We have the other end ourselves.
+    held.into_iter().for_each(|event| drop(events.send(event)));
+    comes
+}
+
+/// Ends what changes things: nothing is answered any more.
+fn stop(api: api::Running, pilot: Pilot, notices: &Notices, state: &State, keeper: JoinHandle<()>) {
+    api.stop();
+    pilot.stop();
+    notices.stop();
     state.stop();
     // A panic would have been reported where it happened.
     let _ = keeper.join();
-    Ok(())
 }
 
 /// What the node calls itself: what the configuration says, else the host's name.
@@ -211,6 +253,7 @@ impl Server {
                     // Who asked may have gone.
                     let _ = reply.send(self.reload(note));
                 }
+                Ok(Event::FirstRound) => {}
                 Ok(Event::Signal(SIGUSR1)) => self.log_counters("asked for counters"),
                 Ok(Event::Signal(_)) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}

@@ -345,9 +345,10 @@ impl Keeper {
                 self.note(note);
                 let _ = reply.send(());
             }
-            Message::Ready(why) => {
+            Message::Ready(why, reply) => {
                 self.not_ready = why;
                 self.show();
+                let _ = reply.send(());
             }
             Message::Change(..) | Message::Stop => unreachable!("taken by the batch"),
         }

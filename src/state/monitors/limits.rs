@@ -40,6 +40,10 @@ pub const FLAP_HOLD_MAX: Limit<Duration> =
     Limit { default: seconds(1800), least: seconds(1), most: seconds(86_400) };
 /// Share of the reference targets, or of the pools, above which what fails is ours. At 1 nothing ever is.
 pub const MAJORITY: Limit<f64> = Limit { default: 0.5, least: 0.0, most: 1.0 };
+/// How long the first round of probes after a start may take before DNS is served all the same: better
+/// everything than nothing. A round with no answer at all takes its longest timeout and a second.
+pub const FIRST_ROUND: Limit<Duration> =
+    Limit { default: seconds(15), least: seconds(1), most: seconds(600) };
 /// Probes that run at once. Each takes a descriptor; 2,000 let a thousand probes a second all run into
 /// their two seconds.
 pub const PROBES_AT_ONCE: Limit<i64> = Limit { default: 2_000, least: 1, most: 100_000 };

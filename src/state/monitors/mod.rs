@@ -296,6 +296,8 @@ pub struct HealthSpec {
     pub majority: f64,
     /// See [`PROBES_AT_ONCE`].
     pub probes_at_once: usize,
+    /// See [`FIRST_ROUND`].
+    pub first_round: Duration,
     /// When this many pools of a PoP fail, the whole PoP is taken out; none leaves the others alone.
     pub pools_of_a_pop: Option<usize>,
 }
@@ -306,6 +308,7 @@ impl Default for HealthSpec {
             references: Vec::new(),
             majority: MAJORITY.default,
             probes_at_once: PROBES_AT_ONCE.default as usize,
+            first_round: FIRST_ROUND.default,
             pools_of_a_pop: None,
         }
     }

@@ -264,12 +264,14 @@ pub fn read_health(mut fields: Fields) -> HealthSpec {
     let references = references.collect();
     let majority = fields.float_in("majority", MAJORITY.least, MAJORITY.most);
     let probes_at_once = limited(&mut fields, "probes_at_once", PROBES_AT_ONCE) as usize;
+    let first_round = span(&mut fields, "first_round", FIRST_ROUND);
     let pools_of_a_pop = fields.integer_in("pools_of_a_pop", 1, 1000).map(|pools| pools.value as usize);
     fields.finish();
     HealthSpec {
         references,
         majority: majority.map_or(MAJORITY.default, |share| share.value),
         probes_at_once,
+        first_round,
         pools_of_a_pop,
     }
 }
