@@ -459,6 +459,34 @@ async fn dns() {
     })
     .await;
     assert_eq!(said(&wanted, target).await, "");
+    // One without room is asked again over TCP; nobody there, something else there, and the answer.
+    let truncated = |query: Message| {
+        let mut empty = response(&query, ResponseCode::NoError, 0);
+        empty.metadata.truncation = true;
+        vec![empty]
+    };
+    let target = name_server(truncated).await;
+    assert_eq!(said(&wanted, target).await, "truncated over UDP, and over TCP: connection refused");
+    for (number, words) in [(0, ""), (1, "over TCP the response is to another question")] {
+        // The kernel chose the port for UDP; over TCP it may be somebody else's.
+        let (target, listener) = loop {
+            let target = name_server(truncated).await;
+            if let Ok(listener) = TcpListener::bind(target).await {
+                break (target, listener);
+            }
+        };
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut query = vec![0; usize::from(stream.read_u16().await.unwrap())];
+            stream.read_exact(&mut query).await.unwrap();
+            let mut whole = response(&Message::from_vec(&query).unwrap(), ResponseCode::NoError, 1);
+            whole.metadata.id = whole.metadata.id.wrapping_add(number);
+            let octets = whole.to_vec().unwrap();
+            stream.write_u16(octets.len() as u16).await.unwrap();
+            stream.write_all(&octets).await.unwrap();
+        });
+        assert_eq!(said(&wanted, target).await, words);
+    }
     let gone = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     assert_eq!(said(&wanted, gone).await, "connection refused");
 }
