@@ -289,6 +289,7 @@ fn monitoring() -> Monitoring {
         ok: up,
         checked_at: None,
         error: String::new(),
+        error_at: None,
         warning: String::new(),
         certificate_ends: ends.map(at),
         latency_ms: None,

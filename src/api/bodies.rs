@@ -859,6 +859,10 @@ pub struct MonitorBody {
     pub since: Option<Time>,
     /// The last error, in words; empty when there was none.
     pub error: String,
+    /// When that was, since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub error_at: Option<Time>,
     /// It changed too often, and is held down.
     pub flapping: bool,
     /// We have lost our own way to it: it stays as it was.
@@ -984,6 +988,10 @@ pub struct AddressBody {
     pub checked_at: Option<Time>,
     /// The last error, in words; empty when there was none.
     pub error: String,
+    /// When that was, since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub error_at: Option<Time>,
     /// What a good result had to say all the same; empty mostly.
     pub warning: String,
     /// When the certificate it showed ends; of monitors over TLS.

@@ -29,6 +29,8 @@ use crate::state::view::View;
 pub struct Filter {
     /// Of this name.
     monitor: Option<String>,
+    /// Of this answer.
+    answer: Option<String>,
     /// Of this pool.
     pool: Option<String>,
     /// Only those that say so.
@@ -54,6 +56,7 @@ pub async fn list(
     all.retain(|status| {
         let up = status.verdict.as_ref().map(|verdict| verdict.up);
         filter.monitor.as_ref().is_none_or(|monitor| *monitor == status.monitor)
+            && filter.answer.as_ref().is_none_or(|answer| *answer == status.answer)
             && filter.pool.as_ref().is_none_or(|pool| *pool == status.pool)
             && filter.up.is_none_or(|wanted| up == Some(wanted))
     });
@@ -177,10 +180,12 @@ fn body(status: MonitorStatus, view: &View) -> MonitorBody {
         up: address.up,
         checked_at: address.checked_at,
         error: address.error,
+        error_at: address.error_at,
         warning: address.warning,
         certificate_ends: address.certificate_ends,
         latency_ms: address.latency_ms,
     });
+    let addresses: Vec<AddressBody> = addresses.collect();
     let line = |(at, up, why): (_, bool, String)| HistoryLine {
         time: at,
         what: if up { "up".into() } else { format!("down: {why}") },
@@ -194,9 +199,10 @@ fn body(status: MonitorStatus, view: &View) -> MonitorBody {
         up: verdict.as_ref().map(|verdict| verdict.up),
         since: verdict.as_ref().map(|verdict| verdict.since),
         error: verdict.as_ref().map_or_else(String::new, |verdict| verdict.error.clone()),
+        error_at: addresses.iter().filter_map(|address| address.error_at).max(),
         flapping: verdict.as_ref().is_some_and(|verdict| verdict.flapping),
         frozen: verdict.as_ref().is_some_and(|verdict| verdict.frozen),
-        addresses: addresses.collect(),
+        addresses,
         history: history.into_iter().map(|event| line((event.at, event.up, event.why))).collect(),
     }
 }

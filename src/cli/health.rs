@@ -7,6 +7,7 @@ use super::connect::ServerArgs;
 use super::outcome::{Outcome, ask, tell};
 use super::show::{Table, Tone, moment, plain, show, tone};
 use super::tables;
+use super::verdict::details;
 use super::written::{WriteArgs, write_and_tell};
 use crate::api::bodies::{AddressBody, MonitorBody, MonitorShown, NewMonitor, Origin};
 use crate::state::model::Time;
@@ -20,6 +21,9 @@ pub struct HealthArgs {
     /// Only of this pool.
     #[arg(long, value_name = "POOL")]
     pool: Option<String>,
+    /// Only of this answer: everything there is to say of it, with its addresses and its last changes.
+    #[arg(long, value_name = "ANSWER")]
+    answer: Option<String>,
     /// Only what is down.
     #[arg(long)]
     down: bool,
@@ -74,11 +78,16 @@ pub fn health(config: &Path, args: &HealthArgs) -> anyhow::Result<Outcome> {
         return one(config, command);
     }
     let servers = args.to.servers(config)?;
-    let request =
-        Request::get(&["monitors"]).with("pool", args.pool.as_ref()).with("up", args.down.then_some(false));
+    let request = Request::get(&["monitors"])
+        .with("pool", args.pool.as_ref())
+        .with("answer", args.answer.as_ref())
+        .with("up", args.down.then_some(false));
     show(args.watch, || {
         let answers = ask(&servers, |server| server.list::<MonitorBody>(&request, usize::MAX));
-        Ok(tell(&answers, args.to.json, |said| words(&said.body, said.at, args.down)))
+        Ok(tell(&answers, args.to.json, |said| match &args.answer {
+            Some(answer) => details(answer, &said.body, said.at),
+            None => words(&said.body, said.at, args.down),
+        }))
     })
 }
 

@@ -45,6 +45,7 @@ mod status;
 mod tables;
 mod test;
 mod token;
+mod verdict;
 mod written;
 
 use std::path::PathBuf;

@@ -68,6 +68,9 @@ pub enum PolicyCommand {
     Resume {
         /// The pool.
         pool: String,
+        /// Why.
+        #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
         #[command(flatten)]
         write: WriteArgs,
         #[command(flatten)]
@@ -105,9 +108,9 @@ pub fn policy(config: &Path, command: &PolicyCommand) -> anyhow::Result<Outcome>
             };
             write_and_tell(&to.servers(config)?, to.json, write, request)
         }
-        PolicyCommand::Resume { pool, write, to } => {
+        PolicyCommand::Resume { pool, reason, write, to } => {
             let request =
-                |_: &Server, dry_run: bool| Ok(removal(&["pools", pool, "suspension"], "", dry_run));
+                |_: &Server, dry_run: bool| Ok(removal(&["pools", pool, "suspension"], reason, dry_run));
             write_and_tell(&to.servers(config)?, to.json, write, request)
         }
     }

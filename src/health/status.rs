@@ -40,6 +40,8 @@ pub struct AddressStatus {
     pub checked_at: Option<Time>,
     /// The last error, in words; empty when there was none.
     pub error: String,
+    /// When that was.
+    pub error_at: Option<Time>,
     /// What a good result had to say all the same, such as `certificate ends in 6 days`.
     pub warning: String,
     /// When the certificate it showed last ends.
@@ -67,6 +69,7 @@ pub fn of(judge: &Judge, frozen: FrozenFamilies, now: Duration) -> MonitorStatus
         ok: state.ok,
         checked_at: state.checked_at,
         error: state.error.clone(),
+        error_at: state.error_at,
         warning: state.warning.clone(),
         certificate_ends: state.certificate_ends,
         latency_ms: state.latency.map(milliseconds),

@@ -137,6 +137,8 @@ pub struct AddressState {
     pub checked_at: Option<Time>,
     /// The last error, in words.
     pub error: String,
+    /// When that was.
+    pub error_at: Option<Time>,
     /// What a good result had to say all the same, such as that a certificate ends soon.
     pub warning: String,
     /// When the certificate it showed ends.
@@ -157,6 +159,7 @@ impl AddressState {
             checked_at: None,
             error: String::new(),
             warning: String::new(),
+            error_at: None,
             certificate_ends: None,
             latency: None,
         }
@@ -262,6 +265,7 @@ impl Judge {
             }
             Err(error) => {
                 state.error.clone_from(&error.words);
+                state.error_at = Some(now.wall);
                 self.error = match state.address {
                     Some(address) if self.monitored.addresses.len() > 1 => format!("{address}: {error}"),
                     _ => error.words.clone(),
