@@ -458,21 +458,22 @@ fn a_heartbeat_must_arrive() {
     let mut turned = Turned::new(plan(text), vec![]);
     assert!(turned.room.has_reported(), "nothing we do brings a heartbeat");
     turned.run("30s");
-    assert!(turned.room.push("h", "p/answer 1", at(turned.now)));
+    assert!(turned.room.push("h", "p/answer 1", at(turned.now)).is_some());
     assert!(
-        !turned.room.push("h", "p/q", at(turned.now)) && !turned.room.push("i", "p/answer 1", at(turned.now))
+        turned.room.push("h", "p/q", at(turned.now)).is_none()
+            && turned.room.push("i", "p/answer 1", at(turned.now)).is_none()
     );
     turned.run("89s");
     assert_eq!(turned.said(), ["p/answer 1 up since 30s"]);
     // A second late is one interval missed, and no more.
     turned.run("91s");
-    assert!(turned.room.push("h", "p/answer 1", at(turned.now)));
+    assert!(turned.room.push("h", "p/answer 1", at(turned.now)).is_some());
     turned.run("150s");
     assert_eq!(turned.said(), ["p/answer 1 up since 30s"]);
     turned.run("212s");
     assert_eq!(turned.said(), ["p/answer 1 down since 211s"]);
     assert_eq!(turned.told.values().next().unwrap().error, "no heartbeat within 1m");
-    assert!(turned.room.push("h", "p/answer 1", at(turned.now)));
+    assert!(turned.room.push("h", "p/answer 1", at(turned.now)).is_some());
     turned.run("213s");
     assert_eq!(turned.said(), ["p/answer 1 up since 212s"]);
 }
@@ -516,7 +517,7 @@ fn on_loopback() {
     }
     assert!(verdict.up);
     assert_eq!(verdict.error, "127.0.0.2: connection refused");
-    assert!(health.push("heart", "q/answer 1") && !health.push("tcp", "p/answer 1"));
+    assert!(health.push("heart", "q/answer 1").is_some() && health.push("tcp", "p/answer 1").is_none());
     while verdict.answer != "q/answer 1" {
         verdict = next();
     }

@@ -1008,6 +1008,18 @@ pub struct AddressBody {
 pub struct Heartbeat {
     /// The answer that is well.
     pub answer: String,
+    /// Its load average; counts until as many heartbeats are missed as make it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub loadavg: Option<f64>,
+    /// Its open connections; the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub connections: Option<f64>,
+    /// Its requests; the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub requests: Option<f64>,
 }
 
 /// A pool whose automation is to stop: `PUT /api/v1/pools/{pool}/suspension`.

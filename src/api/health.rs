@@ -14,8 +14,10 @@ use super::splits::Removal;
 use super::take::{IfMatch, Input, Params, maybe_seconds};
 use super::write::{Ask, done, write};
 use crate::state::change::Change;
+use crate::state::load::MonitorLoad;
+use crate::state::model::Time;
 
-/// Takes a heartbeat of a push monitor.
+/// Takes a heartbeat of a push monitor, with the load of its answer where it says one.
 #[utoipa::path(
     post, path = "/api/v1/monitors/{monitor}/heartbeat", tag = "health",
     params(("monitor" = String, Path, description = "Its name.")),
@@ -35,13 +37,24 @@ pub async fn heartbeat(
     {
         return Err(Problem::forbidden(format!("the token is confined to pool {own}")));
     }
-    match (app.hooks.heartbeat)(&monitor, &body.answer) {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found(format!(
-            "there is no push monitor {monitor} for an answer {}; GET /api/v1/monitors lists what there is",
-            body.answer
-        ))),
+    let Heartbeat { answer, loadavg, connections, requests } = body;
+    for (name, load) in [("loadavg", loadavg), ("connections", connections), ("requests", requests)] {
+        if load.is_some_and(|load| load < 0.0) {
+            return Err(Problem::invalid(name, "is less than nothing; write 0 or more"));
+        }
     }
+    let Some(counts) = (app.hooks.heartbeat)(&monitor, &answer) else {
+        return Err(Problem::not_found(format!(
+            "there is no push monitor {monitor} for an answer {answer}; GET /api/v1/monitors lists what there is"
+        )));
+    };
+    if loadavg.or(connections).or(requests).is_some() {
+        let made_at = app.now(&view);
+        let fresh_until = made_at.checked_add(counts).unwrap_or(Time::MAX);
+        let load = MonitorLoad { loadavg, connections, requests, made_at, fresh_until };
+        app.state.monitor_load(monitor, answer, load).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Stops what health does to a pool; verdicts go on counting.

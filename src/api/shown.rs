@@ -115,6 +115,18 @@ fn values(answer: &BaseAnswer, view: &View, now: Time) -> Vec<ValueBody> {
             stale: false,
         });
     }
+    for (monitor, load) in view.values.loads.fresh(&answer.id, now) {
+        let said = load.parts().into_iter().filter_map(|(key, value)| Some((key, value?)));
+        // What the files say of a value stands before what a monitor says.
+        let said = said.filter(|(key, _)| !values.iter().any(|value| value.key == *key)).collect::<Vec<_>>();
+        values.extend(said.into_iter().map(|(key, value)| ValueBody {
+            key: key.into(),
+            value: value.into(),
+            source: format!("monitor {monitor}"),
+            since: Some(load.made_at),
+            stale: false,
+        }));
+    }
     for (drain, percent) in drained(&view.model, answer, now) {
         values.push(ValueBody {
             key: "drained".into(),

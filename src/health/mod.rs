@@ -134,8 +134,9 @@ impl Health {
         self.shared.wake.notify_one();
     }
 
-    /// A heartbeat has come. False when no push monitor of this name watches this answer.
-    pub fn push(&self, monitor: &str, answer: &str) -> bool {
+    /// A heartbeat has come. For how long it counts, which is until as many are missed as make the answer down; none
+    /// when no push monitor of this name watches this answer.
+    pub fn push(&self, monitor: &str, answer: &str) -> Option<Duration> {
         let known = self.shared.lock().push(monitor, answer, self.shared.now());
         self.shared.wake.notify_one();
         known

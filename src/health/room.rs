@@ -273,20 +273,16 @@ impl Room {
         }
     }
 
-    /// A heartbeat has come. False when no such monitor watches such an answer.
-    pub fn push(&mut self, monitor: &str, answer: &str, now: Moment) -> bool {
-        let Some(id) = self.ids.get(&(monitor.to_string(), answer.to_string())).copied() else {
-            return false;
-        };
+    /// A heartbeat has come. For how long it counts; none when no such monitor watches such an answer.
+    pub fn push(&mut self, monitor: &str, answer: &str, now: Moment) -> Option<Duration> {
+        let id = self.ids.get(&(monitor.to_string(), answer.to_string())).copied()?;
         let frozen = self.families.frozen();
-        let Some(watched) = self.watched.get_mut(&id) else { return false };
-        if watched.ask.check.kind != Kind::Push {
-            return false;
-        }
+        let watched = self.watched.get_mut(&id).filter(|watched| watched.ask.check.kind == Kind::Push)?;
+        let counts = watched.ask.check.interval * watched.ask.check.fall;
         watched.beat_at = now.elapsed;
         watched.judge.observe(0, &Ok(Passed::default()), frozen, now);
         self.touch(id);
-        true
+        Some(counts)
     }
 
     /// Sees whether a heartbeat was missed. Its interval begins anew with each that comes, so that one a

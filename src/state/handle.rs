@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::change::{Change, Refusal};
 use super::compile::Loaded;
 use super::live::{FeedValue, VerdictValue};
+use super::load::MonitorLoad;
 use super::model::{Actor, Entry, Role, Time};
 use super::store::{Contents, StoreError, Watched};
 use super::view::View;
@@ -110,6 +111,7 @@ pub(super) enum Message {
     Change(Box<Wish>, Reply<Result<Done, Refusal>>),
     Feed(String, Vec<(String, FeedValue)>, Reply<Vec<Fed>>),
     Verdicts(Vec<(String, Option<VerdictValue>)>, Vec<(String, Option<String>)>),
+    MonitorLoad { monitor: String, answer: String, load: MonitorLoad, reply: Reply<()> },
     Load(Box<Loaded>, Reply<()>),
     Rejected(Vec<Problem>),
     Note(Note, Reply<()>),
@@ -162,6 +164,17 @@ impl State {
     ) {
         // Nobody needs to know when the process is stopping.
         let _ = self.messages.send(Message::Verdicts(verdicts, kept));
+    }
+
+    /// Gives the load that a monitor says of an answer. It is served when this returns.
+    pub async fn monitor_load(
+        &self,
+        monitor: String,
+        answer: String,
+        load: MonitorLoad,
+    ) -> Result<(), Refusal> {
+        let message = |reply| Message::MonitorLoad { monitor, answer, load, reply };
+        self.ask(message).await.ok_or_else(gone)
     }
 
     /// Serves another load of the files; returns when it is served.

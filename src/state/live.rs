@@ -14,6 +14,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::base::{Base, BaseAnswer};
+use super::load::MonitorLoads;
 use super::model::{Drain, LiveValues, Model, Time};
 use super::policy::Stale;
 use super::ttl::upcoming;
@@ -28,6 +29,8 @@ pub struct Values {
     verdicts: Said<VerdictValue>,
     /// When verdicts that are in doubt may be others.
     in_doubt: BTreeMap<String, Time>,
+    /// Load that monitors carry.
+    pub loads: MonitorLoads,
 }
 
 /// Something said of answers, by answer.
@@ -158,7 +161,8 @@ impl Values {
 
     /// The next time at which a value becomes stale. It looks at every value.
     pub fn next_stale(&self, now: Time) -> Option<Time> {
-        self.fed().filter_map(|(_, _, value)| value.stale_at()).filter(|at| *at >= now).min()
+        let fed = self.fed().filter_map(|(_, _, value)| value.stale_at()).filter(|at| *at >= now);
+        fed.chain(self.loads.next_stale(now)).min()
     }
 
     /// The earliest time at which a verdict may be another, of those that are in doubt.
@@ -183,6 +187,7 @@ impl Values {
             meta.up.feed = Some(false);
         }
         meta.up.verdict = self.verdicts.get(&answer.id).map(|verdict| verdict.up);
+        self.loads.fill(answer, &mut meta, now);
         meta
     }
 }

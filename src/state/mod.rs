@@ -25,6 +25,7 @@ pub mod identity;
 pub mod impact;
 pub mod keeper;
 pub mod live;
+pub mod load;
 pub mod meta;
 pub mod migration;
 pub mod model;

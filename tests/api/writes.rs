@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rhumb::api::Hooks;
 use rhumb::state::change::{Change, DrainAsk};
@@ -623,4 +624,46 @@ fn what_is_down_names_the_monitor_that_says_so() {
     let walk = say(&|_| true, "us-west-2");
     assert_eq!(walk["steps"][0]["filter"], "up");
     assert_eq!(walk["steps"][0]["kept"][0]["why"], format!("down: said no by {said}, but health is ignored"));
+}
+
+/// A heartbeat may carry load: it is shed by, shown with its source, and forgotten when heartbeats stay away.
+#[test]
+fn a_heartbeat_carries_load() {
+    let folder = Folder::example();
+    let chains = folder.read("filter-chains/wss.toml");
+    let marks = "[pool.wss]\nmeta = { low_watermark = 80, high_watermark = 100 }\n";
+    folder.write("filter-chains/wss.toml", chains.replace("[pool.wss]\n", marks));
+    let hooks = Hooks {
+        heartbeat: Box::new(|monitor, _| (monitor == "heart").then_some(Duration::from_secs(30))),
+        ..Hooks::default()
+    };
+    let control = Control::with(folder, config(), hooks);
+    let beat = |more: Value| {
+        let mut body = json!({ "answer": "wss/eu-west-1/haproxy" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        control.local("POST", "/api/v1/monitors/heart/heartbeat").json(&body).send()
+    };
+    let load = || {
+        let pool = control.local("GET", "/api/v1/pools/wss").ok();
+        let answers = pool["answers"].as_array().unwrap();
+        let answer = answers.iter().find(|answer| answer["answer"] == "wss/eu-west-1/haproxy").unwrap();
+        let values = answer["values"].as_array().unwrap();
+        values
+            .iter()
+            .find(|value| value["key"] == "connections")
+            .map(|value| format!("{} by {}", value["value"], value["source"].as_str().unwrap()))
+    };
+    assert_eq!(beat(json!({})).status, 204);
+    assert_eq!((load(), pick(&control, OF_DUBLIN).as_str()), (None, "wss/eu-west-1/haproxy"));
+    assert_eq!(beat(json!({ "connections": 120 })).status, 204);
+    assert_eq!(load().as_deref(), Some("120.0 by monitor heart"));
+    assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-2/haproxy");
+    // One that says nothing of it leaves it as it is.
+    assert_eq!(beat(json!({})).status, 204);
+    assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-2/haproxy");
+    control.pass(31);
+    assert_eq!((load(), pick(&control, OF_DUBLIN).as_str()), (None, "wss/eu-west-1/haproxy"));
+    let wrong = beat(json!({ "connections": -1 }));
+    assert_eq!(wrong.status, 422, "{}", wrong.text());
+    assert!(wrong.text().contains("write 0 or more"), "{}", wrong.text());
 }

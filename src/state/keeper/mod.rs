@@ -305,6 +305,10 @@ impl Keeper {
                     self.take_verdicts(verdicts);
                 }
             }
+            Message::MonitorLoad { monitor, answer, load, reply } => {
+                self.take_monitor_load(&monitor, &answer, load);
+                let _ = reply.send(());
+            }
             Message::Load(loaded, reply) => {
                 self.take_load(*loaded);
                 let _ = reply.send(());

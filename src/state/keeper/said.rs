@@ -9,6 +9,7 @@ use super::Keeper;
 use crate::state::clock::CLOCK_SKEW;
 use crate::state::handle::Fed;
 use crate::state::live::{FeedValue, Touched, Values, VerdictValue};
+use crate::state::load::MonitorLoad;
 
 impl Keeper {
     pub(super) fn take_feed(&mut self, feed: &str, values: Vec<(String, FeedValue)>) -> Vec<Fed> {
@@ -34,6 +35,17 @@ impl Keeper {
         self.values = Arc::new(held);
         self.publish(&touched);
         fed
+    }
+
+    /// Serves the load that a monitor says of an answer.
+    pub(super) fn take_monitor_load(&mut self, monitor: &str, answer: &str, load: MonitorLoad) {
+        let mut touched = Touched::nothing();
+        touched.add(self.base.steerings_of_answer(answer).iter().copied());
+        let mut held = (*self.values).clone();
+        self.stale = self.stale.into_iter().chain([load.fresh_until]).min();
+        held.loads.put(monitor, answer, load);
+        self.values = Arc::new(held);
+        self.publish(&touched);
     }
 
     pub(super) fn take_verdicts(&mut self, verdicts: Vec<(String, Option<VerdictValue>)>) {
