@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use support::http::Api;
 use support::process::{Server, listen, rhumb};
 use support::query::Query;
-use support::{Folder, response, scenario};
+use support::{Folder, copy, response, scenario};
 
 const PRIMARY: &str = "wss-primary.example.com A subnet=81.2.69.0/24";
 const ZONE: &str = "zones/example.com.zone";
@@ -221,6 +222,84 @@ fn a_changed_database_is_served() {
     let tokyo = "wss-primary.example.com. 10 A 203.0.113.186, 203.0.113.187, 203.0.113.188";
     server.comes_to(here, &format!("NOERROR aa scope=24\n{tokyo}"));
     assert!(!before.contains(tokyo));
+}
+
+/// A deployment puts a whole folder in another's place; what changes in the new one is noticed too.
+#[test]
+fn changes_are_noticed_after_folders_are_replaced() {
+    let folder = Folder::example();
+    let server = Server::start(&folder);
+    let path = |name: &str| folder.path().join(name);
+    let put = |name: &str| {
+        let (new, old) = (path(&format!("{name}.new")), path(&format!("{name}.old")));
+        copy(&path(name), &new);
+        let _ = fs::remove_dir_all(&old);
+        fs::rename(path(name), old).unwrap();
+        fs::rename(new, path(name)).unwrap();
+    };
+    let zone = folder.read(ZONE);
+    let networks = folder.read("geoip/networks.toml");
+    let here = "wss-primary.example.com A subnet=100.64.7.0/24";
+    let tokyo = "wss-primary.example.com. 10 A 203.0.113.186, 203.0.113.187, 203.0.113.188";
+    let london = "wss-primary.example.com. 10 A 203.0.113.90, 203.0.113.91, 203.0.113.92";
+    for (round, country, answer) in [(1, "JP", tokyo), (2, "GB", london)] {
+        put("zones");
+        put("geoip");
+        folder.write(ZONE, format!("{zone}\nnew 60 A 192.0.2.{round}\n"));
+        server.comes_to("new.example.com A", &format!("NOERROR aa\nnew.example.com. 60 A 192.0.2.{round}"));
+        let network = format!("\n[[network]]\nprefixes = [\"100.64.7.0/24\"]\ncountry = \"{country}\"\n");
+        folder.write("geoip/networks.toml", networks.clone() + &network);
+        server.comes_to(here, &format!("NOERROR aa scope=24\n{answer}"));
+    }
+    // Made anew in the place of one that is gone.
+    fs::rename(path("zones"), path("zones.away")).unwrap();
+    copy(&path("zones.away"), &path("zones"));
+    for round in [3, 4] {
+        folder.write(ZONE, format!("{zone}\nnew 60 A 192.0.2.{round}\n"));
+        server.comes_to("new.example.com A", &format!("NOERROR aa\nnew.example.com. 60 A 192.0.2.{round}"));
+    }
+}
+
+/// Links on the way to a file count as the file does: a release that is linked, a database that is, and
+/// mounts of Kubernetes, where `..data` is turned.
+#[test]
+fn turned_links_are_noticed() {
+    let folder = Folder::example();
+    let path = |name: &str| folder.path().join(name);
+    let turn = |link: &str, target: &str| {
+        symlink(target, path("next")).unwrap();
+        fs::rename(path("next"), path(link)).unwrap();
+    };
+    fs::create_dir_all(path("zones/..1")).unwrap();
+    fs::rename(path(ZONE), path("zones/..1/example.com.zone")).unwrap();
+    turn("zones/..data", "..1");
+    symlink("..data/example.com.zone", path(ZONE)).unwrap();
+    fs::rename(path("geoip"), path("one")).unwrap();
+    copy(&path("one"), &path("two"));
+    turn("geoip", "one");
+    let server = Server::start(&folder);
+    server.ask(PRIMARY);
+
+    let zone = folder.read(ZONE);
+    folder.write("zones/..2/example.com.zone", format!("{zone}\nnew 60 A 192.0.2.1\n"));
+    turn("zones/..data", "..2");
+    server.comes_to("new.example.com A", "NOERROR aa\nnew.example.com. 60 A 192.0.2.1");
+    // What the links lead to counts, wherever it lies.
+    folder.write("zones/..2/example.com.zone", format!("{zone}\nnew 60 A 192.0.2.2\n"));
+    server.comes_to("new.example.com A", "NOERROR aa\nnew.example.com. 60 A 192.0.2.2");
+
+    let here = "wss-primary.example.com A subnet=100.64.7.0/24";
+    let tokyo = "wss-primary.example.com. 10 A 203.0.113.186, 203.0.113.187, 203.0.113.188";
+    let london = "wss-primary.example.com. 10 A 203.0.113.90, 203.0.113.91, 203.0.113.92";
+    let networks = folder.read("geoip/networks.toml");
+    let network = |country| {
+        format!("{networks}\n[[network]]\nprefixes = [\"100.64.7.0/24\"]\ncountry = \"{country}\"\n")
+    };
+    folder.write("two/networks.toml", network("JP"));
+    turn("geoip", "two");
+    server.comes_to(here, &format!("NOERROR aa scope=24\n{tokyo}"));
+    folder.write("two/networks.toml", network("GB"));
+    server.comes_to(here, &format!("NOERROR aa scope=24\n{london}"));
 }
 
 /// A mistake in any file changes nothing, and is told with its line; mended, it is served.

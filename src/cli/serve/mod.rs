@@ -295,6 +295,8 @@ impl Server {
             })
         };
         let config = Config::read(&self.config.file);
+        // What changes while it is being read is read once more.
+        watch(&mut self.watcher, config.as_ref().unwrap_or(&self.config), &self.files);
         let loaded = match &config {
             Ok(config) => guarded(&mut || load_counted(config, self.loads + 1, &self.slots, &|_, _| {})),
             Err(problems) => Err(problems.clone()),
@@ -369,7 +371,9 @@ fn watch(watcher: &mut Option<Watcher>, config: &Config, files: &[PathBuf]) {
     if let Some(watcher) = watcher {
         let named = config.geo.networks.iter().chain(&config.geo.databases);
         let files: Vec<PathBuf> = files.iter().chain(named).cloned().collect();
-        watcher.watch(&files, &[config.zones.clone(), config.filter_chains.clone()]);
+        for (folder, error) in watcher.watch(&files, &[config.zones.clone(), config.filter_chains.clone()]) {
+            warn!("changes in {} will not be noticed, send SIGHUP instead: {error}", folder.display());
+        }
     }
 }
 
