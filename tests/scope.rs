@@ -11,7 +11,6 @@ mod support;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use hickory_proto::op::ResponseCode;
 use model::example::{Change, Modelled, OTHERS, SEED, STATES, ZONE, chains, modelled};
@@ -202,7 +201,7 @@ fn a_large_world() {
 fn a_database() {
     let ground = Ground::generate_small(4);
     let path = PathBuf::from("small.txt");
-    let (bytes, _) = rhumb::geo::text::build(&path, &ground.to_text(), SystemTime::UNIX_EPOCH).unwrap();
+    let (bytes, _) = rhumb::geo::text::build(&path, &ground.to_text(), None).unwrap();
     let mut served = serve("databases = ['small.mmdb']", &[("small.mmdb", &bytes)]);
     let ground = ground.with_aliases();
     hold_to_the_model(&mut served, &ground, 5, 10);

@@ -35,7 +35,7 @@ pub fn run(config: &Path, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Lookup { address } => lookup(&read_config(config)?, *address),
         Command::Build { source, target } => {
-            match build_file(source, target, std::time::SystemTime::UNIX_EPOCH) {
+            match build_file(source, target, None) {
                 Ok(networks) => {
                     outln!("{}: {networks} networks", target.display());
                     Ok(())

@@ -26,6 +26,7 @@ use serde::Deserialize;
 use super::catalogue::{Catalogue, Facts, Family, Folded};
 use super::ranges::Address;
 use super::table::MAX_OUTCOMES;
+use super::text::undated;
 use super::{Coordinates, Location, countries, embedded};
 
 /// An open file.
@@ -192,7 +193,7 @@ impl Walk<'_> {
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&self.database_type)?;
-        if self.built != SystemTime::UNIX_EPOCH
+        if self.built > undated()
             && let Ok(built) = jiff::Timestamp::try_from(self.built)
         {
             write!(f, " of {built:.0}")?;
@@ -294,7 +295,7 @@ mod tests {
         assert_eq!(database.to_string(), format!("rhumb-City, {} nodes", database.nodes));
         assert!(database.has_v6 && database.nodes > 1000);
         let dated = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_795_247_955);
-        let (bytes, _) = crate::geo::text::build(Path::new("x"), "10.0.0.0/8 IE", dated).unwrap();
+        let (bytes, _) = crate::geo::text::build(Path::new("x"), "10.0.0.0/8 IE", Some(dated)).unwrap();
         let database = Database::from_bytes(Path::new("x.mmdb"), bytes).unwrap();
         assert!(database.to_string().starts_with("rhumb-City of 2026-11-21T07:59:15Z, "), "{database}");
     }

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ipnet::{IpNet, Ipv6Net};
 use mmdb_writer::Writer;
@@ -30,7 +30,7 @@ use crate::files::Problem;
 
 /// Reads a text file and writes the database beside `to`, then in its place: readers see the old file
 /// or the new one whole. Gives the number of networks.
-pub fn build_file(text: &Path, to: &Path, built: SystemTime) -> Result<usize, Vec<Problem>> {
+pub fn build_file(text: &Path, to: &Path, built: Option<SystemTime>) -> Result<usize, Vec<Problem>> {
     let failed = |file: &Path, does: &str, error: io::Error| {
         vec![Problem::error(file, None, format!("cannot be {does}: {error}"))]
     };
@@ -55,13 +55,17 @@ pub fn build_file(text: &Path, to: &Path, built: SystemTime) -> Result<usize, Ve
 }
 
 /// A text's database, and the number of its networks. `file` is only named in problems; `built` is the
-/// date it will show, the Unix epoch for none.
-pub fn build(file: &Path, text: &str, built: SystemTime) -> Result<(Vec<u8>, usize), Vec<Problem>> {
+/// date it will show, if any.
+pub fn build(
+    file: &Path,
+    text: &str,
+    built: Option<SystemTime>,
+) -> Result<(Vec<u8>, usize), Vec<Problem>> {
     let mut problems = Vec::new();
     let mut lines = read_lines(file, text, &mut problems);
     let mut writer = Writer::builder("rhumb-City")
         .description(&[("en", "Built by rhumb geoip build")])
-        .build_epoch(built)
+        .build_epoch(built.unwrap_or_else(undated))
         .build();
     // What is inserted later wins, so the widest come first; then by address, whatever the order of lines.
     lines.sort_by_key(|line| (line.prefix.prefix_len(), line.prefix));
@@ -78,6 +82,12 @@ pub fn build(file: &Path, text: &str, built: SystemTime) -> Result<(Vec<u8>, usi
     }
     problems.sort_by_key(|problem| problem.line);
     Err(problems)
+}
+
+/// The date of a database that has none. Not the epoch itself: libmaxminddb refuses a file that was built
+/// in second 0.
+pub fn undated() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1)
 }
 
 struct Line {
@@ -206,7 +216,7 @@ mod tests {
     use crate::geo::Database;
 
     fn build(text: &str) -> Result<(Vec<u8>, usize), Vec<Problem>> {
-        super::build(Path::new("nets.txt"), text, SystemTime::UNIX_EPOCH)
+        super::build(Path::new("nets.txt"), text, None)
     }
 
     #[test]
@@ -241,6 +251,19 @@ mod tests {
         }
         let (_, facts) = database.lookup("8.8.8.8".parse().unwrap()).unwrap();
         assert_eq!(facts, Facts::default());
+    }
+
+    /// What libmaxminddb asks of a file before it opens it: a type, a size of records, a version of the
+    /// format and a date.
+    #[test]
+    fn other_readers_take_it() {
+        let (bytes, _) = build("10.0.0.0/8 IE").unwrap();
+        let reader = maxminddb::Reader::from_source(bytes).unwrap();
+        let metadata = reader.metadata();
+        assert_eq!(metadata.build_epoch, 1);
+        assert_eq!((metadata.binary_format_major_version, metadata.ip_version), (2, 6));
+        assert!([24, 28, 32].contains(&metadata.record_size), "{}", metadata.record_size);
+        assert_eq!(metadata.database_type, "rhumb-City");
     }
 
     #[test]
