@@ -10,7 +10,9 @@ use hickory_proto::serialize::txt::parse_ttl;
 
 use super::entries::{Shape, Token};
 use super::svc_params;
-use super::types::{Form, layout_of, type_code, type_name};
+use super::types::{
+    CDS, DS, Form, HTTPS, SMIMEA, SSHFP, SVCB, TLSA, ZONEMD, layout_of, type_code, type_name,
+};
 use crate::wire::name::{Name, unescape};
 
 /// Largest time, TTLs included: 2^31 - 1 seconds (RFC 2181 section 8).
@@ -40,7 +42,52 @@ pub(super) fn read(
     if rdata.len() > usize::from(u16::MAX) {
         return Err(Fault { field: "", message: "the data are longer than 65535 octets".into() });
     }
+    check_digest(code, &rdata)?;
+    if matches!(code, SVCB | HTTPS) {
+        doubts.extend(svc_params::doubt(&rdata[2 + name_len(&rdata[2..]).unwrap_or_default()..]));
+    }
     Ok(rdata)
+}
+
+/// Where a type says which digest it has, what its field is called, and how many octets each digest has.
+struct Digests {
+    code: u16,
+    kind_at: usize,
+    field: &'static str,
+    octets: &'static [(u8, usize)],
+}
+
+const fn digests(code: u16, kind_at: usize, field: &'static str, octets: &'static [(u8, usize)]) -> Digests {
+    Digests { code, kind_at, field, octets }
+}
+
+/// SHA-1, SHA-256, SHA-384 and SHA-512 in DS and CDS (RFC 4509, RFC 6605), SSHFP (RFC 4255, RFC 6594), TLSA and
+/// SMIMEA (RFC 6698 section 2.1.3) and ZONEMD (RFC 8976 section 5.3).
+const DIGESTS: [Digests; 6] = [
+    digests(DS, 3, "digest", &[(1, 20), (2, 32), (4, 48)]),
+    digests(CDS, 3, "digest", &[(1, 20), (2, 32), (4, 48)]),
+    digests(SSHFP, 1, "fingerprint", &[(1, 20), (2, 32)]),
+    digests(TLSA, 2, "data", &[(1, 32), (2, 64)]),
+    digests(SMIMEA, 2, "data", &[(1, 32), (2, 64)]),
+    digests(ZONEMD, 5, "digest", &[(1, 48), (2, 64)]),
+];
+
+/// A digest that is cut off matches nothing, so whoever checks it refuses everything.
+fn check_digest(code: u16, rdata: &[u8]) -> Result<(), Fault> {
+    let Some(digests) = DIGESTS.iter().find(|digests| digests.code == code) else { return Ok(()) };
+    let rest = rdata.get(digests.kind_at..).and_then(<[u8]>::split_first);
+    let Some((kind, digest)) = rest else { return Ok(()) };
+    match digests.octets.iter().find(|(other, _)| other == kind) {
+        Some((_, octets)) if digest.len() != *octets => {
+            let message = format!(
+                "behind the number {kind} it has {octets} octets, not {}; write {} hexadecimal digits",
+                digest.len(),
+                octets * 2
+            );
+            Err(Fault { field: digests.field, message })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn read_fields(

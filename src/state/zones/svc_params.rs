@@ -11,6 +11,7 @@ use super::rdata::unescape_text;
 const MANDATORY: u16 = 0;
 const ALPN: u16 = 1;
 const NO_DEFAULT_ALPN: u16 = 2;
+const ECH: u16 = 5;
 const INVALID: u16 = 65535;
 
 /// The registered keys, at their numbers (RFC 9460 section 14.3.2, RFC 9461, RFC 9540).
@@ -104,6 +105,36 @@ fn encode(key: &str, value: Vec<u8>) -> Result<Vec<u8>, String> {
         },
         _ => Ok(value),
     }
+}
+
+/// What looks wrong with parameters in wire form: an `ech` that is no ECHConfigList (TLS Encrypted Client Hello, section 4).
+pub(super) fn doubt(mut params: &[u8]) -> Option<String> {
+    while let [key_high, key_low, high, low, rest @ ..] = params {
+        let key = u16::from_be_bytes([*key_high, *key_low]);
+        let (value, behind) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
+        if key == ECH && !is_ech_config_list(value) {
+            return Some(
+                "`ech` is no ECHConfigList, so clients will not use it; write it as the server gives it"
+                    .into(),
+            );
+        }
+        params = behind;
+    }
+    None
+}
+
+/// A length and so many octets: one or more configurations, each a version, a length and so many octets.
+fn is_ech_config_list(value: &[u8]) -> bool {
+    let [high, low, configs @ ..] = value else { return false };
+    let mut configs = configs;
+    if configs.is_empty() || configs.len() != usize::from(u16::from_be_bytes([*high, *low])) {
+        return false;
+    }
+    while let [_, _, high, low, rest @ ..] = configs {
+        let Some(behind) = rest.get(usize::from(u16::from_be_bytes([*high, *low]))..) else { return false };
+        configs = behind;
+    }
+    configs.is_empty()
 }
 
 fn hints<A: FromStr, const N: usize>(value: &[u8], octets: impl Fn(A) -> [u8; N]) -> Result<Vec<u8>, String> {

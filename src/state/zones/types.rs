@@ -71,6 +71,13 @@ pub(super) const SOA: u16 = 6;
 pub(super) const MX: u16 = 15;
 pub(super) const SRV: u16 = 33;
 pub(super) const DS: u16 = 43;
+pub(super) const SSHFP: u16 = 44;
+pub(super) const TLSA: u16 = 52;
+pub(super) const SMIMEA: u16 = 53;
+pub(super) const CDS: u16 = 59;
+pub(super) const ZONEMD: u16 = 63;
+pub(super) const SVCB: u16 = 64;
+pub(super) const HTTPS: u16 = 65;
 pub(super) const A: u16 = 1;
 pub(super) const AAAA: u16 = 28;
 
@@ -103,18 +110,18 @@ const LAYOUTS: &[Layout] = &[
     layout("KX", 36, &[("preference", U16), ("exchanger", Name)], "KX 10 kx.example.com."),
     layout("CERT", 37, &[("certificate type", U16), ("key tag", U16), ("algorithm", Algorithm), ("certificate", Base64)], "CERT 1 0 0 MIIB"),
     layout("DS", DS, &[("key tag", U16), ("algorithm", Algorithm), ("digest type", U8), ("digest", Hex)], "DS 12345 13 2 <64 hexadecimal digits>"),
-    layout("SSHFP", 44, &[("algorithm", U8), ("fingerprint type", U8), ("fingerprint", Hex)], "SSHFP 4 2 <64 hexadecimal digits>"),
+    layout("SSHFP", SSHFP, &[("algorithm", U8), ("fingerprint type", U8), ("fingerprint", Hex)], "SSHFP 4 2 <64 hexadecimal digits>"),
     layout("DNSKEY", 48, &[("flags", U16), ("protocol", U8), ("algorithm", Algorithm), ("key", Base64)], "DNSKEY 257 3 13 <base64>"),
     layout("DHCID", 49, &[("digest", Base64)], "DHCID <base64>"),
-    layout("TLSA", 52, &[("usage", U8), ("selector", U8), ("matching type", U8), ("data", Hex)], "TLSA 3 1 1 <64 hexadecimal digits>"),
-    layout("SMIMEA", 53, &[("usage", U8), ("selector", U8), ("matching type", U8), ("data", Hex)], "SMIMEA 3 1 1 <64 hexadecimal digits>"),
-    layout("CDS", 59, &[("key tag", U16), ("algorithm", Algorithm), ("digest type", U8), ("digest", Hex)], "CDS 12345 13 2 <64 hexadecimal digits>"),
+    layout("TLSA", TLSA, &[("usage", U8), ("selector", U8), ("matching type", U8), ("data", Hex)], "TLSA 3 1 1 <64 hexadecimal digits>"),
+    layout("SMIMEA", SMIMEA, &[("usage", U8), ("selector", U8), ("matching type", U8), ("data", Hex)], "SMIMEA 3 1 1 <64 hexadecimal digits>"),
+    layout("CDS", CDS, &[("key tag", U16), ("algorithm", Algorithm), ("digest type", U8), ("digest", Hex)], "CDS 12345 13 2 <64 hexadecimal digits>"),
     layout("CDNSKEY", 60, &[("flags", U16), ("protocol", U8), ("algorithm", Algorithm), ("key", Base64)], "CDNSKEY 257 3 13 <base64>"),
     layout("OPENPGPKEY", 61, &[("key", Base64)], "OPENPGPKEY <base64>"),
     layout("CSYNC", 62, &[("serial", U32), ("flags", U16), ("types", Types)], "CSYNC 1 3 NS A AAAA"),
-    layout("ZONEMD", 63, &[("serial", U32), ("scheme", U8), ("hash", U8), ("digest", Hex)], "ZONEMD 1 1 1 <96 hexadecimal digits>"),
-    layout("SVCB", 64, &[("priority", U16), ("target", Name), ("parameters", Params)], "SVCB 1 svc.example.com. alpn=h2,h3 port=8443"),
-    layout("HTTPS", 65, &[("priority", U16), ("target", Name), ("parameters", Params)], "HTTPS 1 . alpn=h2,h3"),
+    layout("ZONEMD", ZONEMD, &[("serial", U32), ("scheme", U8), ("hash", U8), ("digest", Hex)], "ZONEMD 1 1 1 <96 hexadecimal digits>"),
+    layout("SVCB", SVCB, &[("priority", U16), ("target", Name), ("parameters", Params)], "SVCB 1 svc.example.com. alpn=h2,h3 port=8443"),
+    layout("HTTPS", HTTPS, &[("priority", U16), ("target", Name), ("parameters", Params)], "HTTPS 1 . alpn=h2,h3"),
     layout("SPF", 99, &[("text", Texts)], "SPF \"v=spf1 -all\""),
     layout("URI", 256, &[("priority", U16), ("weight", U16), ("target", LongText)], "URI 10 1 \"https://www.example.com/\""),
     layout("CAA", 257, &[("flags", U8), ("tag", Tag), ("value", LongText)], "CAA 0 issue \"ca.example.net\""),
