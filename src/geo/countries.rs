@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::{Continent, Coordinates, Country, Georegion, Location};
+use super::{Continent, Coordinates, Country, Georegion, Location, Subdivision};
 
 /// A country's line.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,34 @@ struct Entry {
 pub fn is_known(country: Country) -> bool {
     entry(country).is_some()
 }
+
+/// What to write instead of a code that is not assigned but often written, as the end of a message; may be
+/// empty.
+pub fn meant_by(country: Country) -> &'static str {
+    match country.as_str() {
+        "UK" | "EN" => "; write GB",
+        _ => "",
+    }
+}
+
+/// Whether a subdivision is one of its country; of other countries than the United States and Canada, whose
+/// lists change too often to keep, every one is taken.
+pub fn is_part(country: Country, subdivision: Subdivision) -> bool {
+    let parts = match country.as_str() {
+        "US" => US_PARTS,
+        "CA" => CA_PARTS,
+        _ => return true,
+    };
+    parts.split_whitespace().any(|part| part == subdivision.as_str())
+}
+
+/// States, the district, and outlying areas (ISO 3166-2:US).
+const US_PARTS: &str = "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV \
+                        NH NJ NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY \
+                        DC AS GU MP PR UM VI";
+
+/// Provinces and territories (ISO 3166-2:CA).
+const CA_PARTS: &str = "AB BC MB NB NL NS ON PE QC SK NT NU YT";
 
 /// The continent it is counted to.
 pub fn continent(country: Country) -> Option<Continent> {

@@ -209,7 +209,7 @@ mod tests {
                 "networks.toml:2: error: network 10.20.0.1/16: prefixes: `10.20.0.1/16` has bits set behind its length; write 10.20.0.0/16",
                 "networks.toml:2: error: network 10.20.0.1/16: prefixes: `10.20.0.0` has no length; write 10.20.0.0/32",
                 "networks.toml:2: error: network 10.20.0.1/16: prefixes: `dublin` is no prefix; write one such as 192.0.2.0/24 or 2001:db8::/32",
-                "networks.toml:3: error: network 10.20.0.1/16: country: `UK` is no assigned ISO 3166-1 code of two letters",
+                "networks.toml:3: error: network 10.20.0.1/16: country: `UK` is no assigned ISO 3166-1 code of two letters; write GB",
                 "networks.toml:4: error: network 10.20.0.1/16: latitude: 95 is out of range; write -90 to 90",
                 "networks.toml:5: error: network 10.20.0.1/16: longitud: unknown field; did you mean `longitude`?",
                 "networks.toml:6: error: network 2001:db8::/32: gives nothing; write country, asn, or both",

@@ -56,11 +56,7 @@ pub fn build_file(text: &Path, to: &Path, built: Option<SystemTime>) -> Result<u
 
 /// A text's database, and the number of its networks. `file` is only named in problems; `built` is the
 /// date it will show, if any.
-pub fn build(
-    file: &Path,
-    text: &str,
-    built: Option<SystemTime>,
-) -> Result<(Vec<u8>, usize), Vec<Problem>> {
+pub fn build(file: &Path, text: &str, built: Option<SystemTime>) -> Result<(Vec<u8>, usize), Vec<Problem>> {
     let mut problems = Vec::new();
     let mut lines = read_lines(file, text, &mut problems);
     let mut writer = Writer::builder("rhumb-City")
@@ -152,7 +148,8 @@ fn read_facts<'t>(words: impl Iterator<Item = &'t str>) -> Result<Facts, String>
         return Err("gives nothing; write a country, an ASN, or both".into());
     }
     if let Some(country) = country.filter(|&country| !countries::is_known(country)) {
-        return Err(format!("{country} is not assigned in ISO 3166-1"));
+        let instead = countries::meant_by(country);
+        return Err(format!("{country} is not assigned in ISO 3166-1{instead}"));
     }
     let location = country.map(|country| Location {
         country,
@@ -297,7 +294,7 @@ mod tests {
             "nets.txt:1: error: 10.0.0.1/8: has bits set behind its length; write 10.0.0.0/8",
             "nets.txt:2: error: ten: is no prefix; write one such as 192.0.2.0/24",
             "nets.txt:3: error: 10.0.0.0/8: gives nothing; write a country, an ASN, or both",
-            "nets.txt:4: error: 11.0.0.0/8: UK is not assigned in ISO 3166-1",
+            "nets.txt:4: error: 11.0.0.0/8: UK is not assigned in ISO 3166-1; write GB",
             "nets.txt:5: error: 12.0.0.0/8: `IRL` is no ISO 3166-1 code of two letters",
             "nets.txt:6: error: 13.0.0.0/8: `53.35` is no point; write latitude,longitude in degrees, such as 51.51,-0.13",
             "nets.txt:7: error: 14.0.0.0/8: `ASX` is no ASN; write one such as 64500 or AS64500",

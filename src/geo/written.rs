@@ -20,7 +20,8 @@ pub fn read_coordinates(fields: &mut Fields) -> Option<Coordinates> {
 /// A country that is assigned; one that is not is told of the field `name`.
 pub fn assigned(fields: &Fields, name: &str, country: At<Country>) -> Option<Country> {
     if !countries::is_known(country.value) {
-        let message = format!("`{}` is no assigned ISO 3166-1 code of two letters", country.value);
+        let instead = countries::meant_by(country.value);
+        let message = format!("`{}` is no assigned ISO 3166-1 code of two letters{instead}", country.value);
         fields.error(name, country.line, message);
         return None;
     }

@@ -309,8 +309,12 @@ fn read_answer(file: &Path, mut fields: Fields) -> AnswerSpec {
         stack: stack.map(|stack| stack.value),
         weight: fields.float_in("weight", 0.0, 1e9).map(|weight| weight.value),
         group: fields.text("group"),
-        a: read_addresses(&mut fields, "a", "192.0.2.1"),
-        aaaa: read_addresses(&mut fields, "aaaa", "2001:db8::1"),
+        a: read_addresses(&mut fields, "a", "192.0.2.1", |address: &Ipv4Addr| {
+            address.is_unspecified() || address.is_multicast() || address.is_broadcast()
+        }),
+        aaaa: read_addresses(&mut fields, "aaaa", "2001:db8::1", |address: &Ipv6Addr| {
+            address.is_unspecified() || address.is_multicast()
+        }),
         cname: fields.parsed::<Name>("cname").map(|name| name.value),
         meta: MetaSpec::read(&mut fields),
     };
@@ -325,7 +329,13 @@ fn read_answer(file: &Path, mut fields: Fields) -> AnswerSpec {
     spec
 }
 
-fn read_addresses<T>(fields: &mut Fields, name: &'static str, example: &str) -> Vec<T>
+/// `is_nobody` tells the addresses that no client can connect to.
+fn read_addresses<T>(
+    fields: &mut Fields,
+    name: &'static str,
+    example: &str,
+    is_nobody: impl Fn(&T) -> bool,
+) -> Vec<T>
 where
     T: std::str::FromStr + PartialEq + std::fmt::Display,
 {
@@ -334,6 +344,10 @@ where
         if addresses.contains(&address.value) {
             fields.error(name, address.line, format!("{} is written twice", address.value));
         } else {
+            if is_nobody(&address.value) {
+                let message = format!("{} is no address that clients can connect to", address.value);
+                fields.warning(name, address.line, message);
+            }
             addresses.push(address.value);
         }
     }

@@ -10,7 +10,7 @@ use super::model::LiveValues;
 use crate::chain::{LiveMeta, Meta, Up};
 use crate::files::{At, Fields};
 use crate::geo::written::{assigned, read_coordinates};
-use crate::geo::{Coordinates, Country, Georegion, Subdivision};
+use crate::geo::{Coordinates, Country, Georegion, Subdivision, countries};
 
 /// Networks an answer may name (NS1: `ip_prefixes`, at most 1000).
 const IP_PREFIXES_MAX: usize = 1000;
@@ -230,7 +230,12 @@ fn read_subdivisions(fields: &mut Fields) -> Option<Vec<(Country, Subdivision)>>
     let mut all = Vec::new();
     for (name, country) in [("us_state", "US"), ("ca_province", "CA")] {
         let country: Country = country.parse().expect("two letters");
-        all.extend(fields.parsed_list::<Subdivision>(name).into_iter().map(|code| (country, code.value)));
+        for code in fields.parsed_list::<Subdivision>(name) {
+            match countries::is_part(country, code.value) {
+                true => all.push((country, code.value)),
+                false => fields.error(name, code.line, no_part(country, code.value)),
+            }
+        }
     }
     let Some(map) = fields.table("subdivisions") else { return some_if_any(all) };
     for (country, codes) in map.into_values() {
@@ -252,6 +257,9 @@ fn read_subdivisions(fields: &mut Fields) -> Option<Vec<(Country, Subdivision)>>
                 country,
                 code.as_str().ok_or("write ISO 3166-2 suffixes in quotes".into()).and_then(str::parse),
             ) {
+                (Some(country), Ok(code)) if !countries::is_part(country, code) => {
+                    fields.error("subdivisions", line, no_part(country, code));
+                }
                 (Some(country), Ok(code)) => all.push((country, code)),
                 (None, Ok::<Subdivision, String>(_)) => {}
                 (_, Err(error)) => fields.error("subdivisions", line, error),
@@ -259,6 +267,11 @@ fn read_subdivisions(fields: &mut Fields) -> Option<Vec<(Country, Subdivision)>>
         }
     }
     some_if_any(all)
+}
+
+fn no_part(country: Country, code: Subdivision) -> String {
+    let example = if country.as_str() == "US" { "CA" } else { "ON" };
+    format!("there is no {country}-{code}; write the postal code of a part of {country}, such as {example}")
 }
 
 fn read_prefixes(fields: &mut Fields) -> Option<Vec<IpNet>> {
@@ -289,8 +302,9 @@ fn read_asns(fields: &mut Fields) -> Option<Vec<u32>> {
             _ => None,
         };
         match number {
-            Some(number) => asns.push(number),
-            None => fields.error("asn", line, "write the number of an autonomous system, such as 2914"),
+            // 0 is reserved (RFC 7607).
+            Some(number) if number != 0 => asns.push(number),
+            _ => fields.error("asn", line, "write the number of an autonomous system, such as 2914"),
         }
     }
     some_if_any(asns)
