@@ -42,6 +42,8 @@ const VERSION_OCTETS_MAX: usize = 255;
 pub struct Config {
     /// The file itself.
     pub file: PathBuf,
+    /// Where in it the paths stand that everything else is read from.
+    pub paths: Vec<NamedPath>,
     /// The sockets.
     pub listen: ListenerConfig,
     /// Octets of the largest UDP response.
@@ -68,6 +70,17 @@ pub struct Config {
     pub api: ApiConfig,
     /// Who is told of what happens.
     pub notify: Vec<Hook>,
+}
+
+/// A path that the configuration names, or has by default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedPath {
+    /// The table and the field: `zones`, or `geo` and `databases`.
+    pub field: (&'static str, &'static str),
+    /// The line, where it is written.
+    pub line: Option<usize>,
+    /// The path, from where the process stands.
+    pub path: PathBuf,
 }
 
 /// Where what is not in files is kept.
@@ -121,36 +134,74 @@ pub struct Metrics {
 impl Config {
     /// Reads a file; every mistake at once.
     pub fn read(file: &Path) -> Result<Config, Vec<Problem>> {
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            vec![Problem::error(
-                file,
-                None,
-                format!("cannot be read: {error}; name another file with --config"),
-            )]
-        })?;
-        Config::parse(file, &text)
+        whole(Config::read_partly(file))
+    }
+
+    /// Reads a file as far as it can be read, and what is wrong with the rest, where defaults stand in.
+    /// Nothing comes of a file that cannot be read at all, or where nobody knows what else is to be read.
+    pub fn read_partly(file: &Path) -> (Option<Config>, Vec<Problem>) {
+        match std::fs::read_to_string(file) {
+            Ok(text) => parse(file, &text),
+            Err(error) => {
+                let message = format!("cannot be read: {error}; name another file with --config");
+                (None, vec![Problem::error(file, None, message)])
+            }
+        }
     }
 
     /// Reads a file's text. The file is named in problems, and its folder is where paths begin.
     pub fn parse(file: &Path, text: &str) -> Result<Config, Vec<Problem>> {
-        let document = Document::new(file, text);
-        let config = document.read().map(|root| read_root(file, root));
-        let problems = document.into_problems();
-        match config {
-            Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(problems),
+        whole(parse(file, text))
+    }
+
+    /// Tells of what is missing where it is named: the line and the field of this file.
+    pub fn name_missing(&self, problems: &mut [Problem]) {
+        for problem in problems.iter_mut().filter(|problem| problem.line.is_none()) {
+            let named = self.paths.iter().find(|named| named.path == problem.file);
+            if let Some(named) = named.filter(|named| !named.path.exists()) {
+                let message = format!("{}: {}", named.path.display(), problem.message);
+                let (object, field) = named.field;
+                *problem = Problem::error(&self.file, named.line, message).of(object).at(field);
+            }
         }
+    }
+}
+
+fn parse(file: &Path, text: &str) -> (Option<Config>, Vec<Problem>) {
+    let document = Document::new(file, text);
+    let config = document.read().map(|root| read_root(file, root));
+    let problems = document.into_problems();
+    let is_path = |problem: &Problem| PATH_FIELDS.contains(&problem.field.as_str());
+    (config.filter(|_| !problems.iter().any(is_path)), problems)
+}
+
+/// The fields that name what else is read.
+const PATH_FIELDS: [&str; 4] = ["zones", "filter_chains", "networks", "databases"];
+
+fn whole((config, problems): (Option<Config>, Vec<Problem>)) -> Result<Config, Vec<Problem>> {
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => Err(problems),
     }
 }
 
 fn read_root(file: &Path, mut root: Fields) -> Config {
     let (listen, udp_response_octets_max) = read_listen(root.table("listen"));
     let folder = file.parent().unwrap_or(Path::new(""));
-    let path = |fields: &mut Fields, name| fields.text(name).map(|path| folder.join(path.value));
-    let config = Config {
+    let mut paths = Vec::new();
+    let mut named = |field, path: Option<At<String>>, default: &str| {
+        let line = path.as_ref().map(|path| path.line);
+        let path = folder.join(path.map_or_else(|| default.to_string(), |path| path.value));
+        paths.push(NamedPath { field, line, path: path.clone() });
+        path
+    };
+    let zones = named(("", "zones"), root.text("zones"), "zones");
+    let filter_chains = named(("", "filter_chains"), root.text("filter_chains"), "filter-chains");
+    let mut config = Config {
         file: file.to_path_buf(),
-        zones: path(&mut root, "zones").unwrap_or_else(|| folder.join("zones")),
-        filter_chains: path(&mut root, "filter_chains").unwrap_or_else(|| folder.join("filter-chains")),
+        paths: Vec::new(),
+        zones,
+        filter_chains,
         sticky_seed: root.integer_in("sticky_seed", 0, i64::MAX).map_or(0, |seed| seed.value as u64),
         listen,
         udp_response_octets_max,
@@ -158,9 +209,9 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
         geo: match root.table("geo") {
             Some(mut geo) => {
                 geo.object = "geo".into();
-                let networks = path(&mut geo, "networks");
-                let databases = geo.texts("databases");
-                let databases = databases.into_iter().map(|path| folder.join(path.value)).collect();
+                let networks = geo.text("networks").map(|path| named(("geo", "networks"), Some(path), ""));
+                let databases = geo.texts("databases").into_iter();
+                let databases = databases.map(|path| named(("geo", "databases"), Some(path), "")).collect();
                 let default_place = geo.table("default_place").and_then(read_place);
                 geo.finish();
                 Geo { networks, databases, default_place }
@@ -177,6 +228,7 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
         api: api::read(folder, root.table("api")),
         notify: notify::read(folder, root.tables("notify")),
     };
+    config.paths = paths;
     root.finish();
     config
 }
@@ -210,6 +262,13 @@ fn read_listen(mut fields: Option<Fields>) -> (ListenerConfig, u16) {
     if let Some(fields) = &mut fields {
         fields.object = "listen".into();
         let written = fields.parsed_list_like::<SocketAddr>("addresses", "192.0.2.1:53 or [2001:db8::1]:53");
+        for (index, address) in written.iter().enumerate() {
+            // Port 0 is another one each time.
+            let is_twin = |other: &At<SocketAddr>| other.value == address.value && address.value.port() != 0;
+            if written[..index].iter().any(is_twin) {
+                fields.error("addresses", address.line, format!("{} is written twice", address.value));
+            }
+        }
         if !written.is_empty() {
             let listen = |address: At<SocketAddr>| Listen { address: address.value, written: true };
             config.listen = written.into_iter().map(listen).collect();

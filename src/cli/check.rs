@@ -3,27 +3,31 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::print_problems;
 use super::progress::Progress;
-use super::{print_problems, read_config};
+use crate::config::Config;
 use crate::files::{Problem, Severity};
 use crate::state::compile::Report;
 use crate::state::load;
 
-/// Reads everything, prints the errors and warnings, and a summary when there is no error.
+/// Reads everything, prints the errors and warnings, and a summary when there is no error. A mistake in the
+/// configuration hides none in what it names.
 pub fn run(config: &Path) -> ExitCode {
-    let Ok(config) = read_config(config).inspect_err(|error| errln!("rhumb: {error}")) else {
-        return ExitCode::FAILURE;
-    };
+    let (config, mut problems) = Config::read_partly(config);
     let progress = Progress::new();
-    let loaded = load(&config, 0, &|step, share| progress.report(step, share));
+    let loaded = config.map(|config| load(&config, 0, &|step, share| progress.report(step, share)));
     drop(progress);
     match loaded {
-        Ok(loaded) => {
+        Some(Ok(loaded)) if problems.is_empty() => {
             print_problems(&loaded.warnings);
             print_summary(&loaded.report, loaded.warnings.len());
             ExitCode::SUCCESS
         }
-        Err(problems) => {
+        loaded => {
+            problems.extend(loaded.into_iter().flat_map(|loaded| match loaded {
+                Ok(loaded) => loaded.warnings,
+                Err(problems) => problems,
+            }));
             print_problems(&problems);
             let errors = problems.iter().filter(|p: &&Problem| p.severity == Severity::Error).count();
             let warnings = problems.len() - errors;

@@ -34,18 +34,16 @@ pub enum Command {
 pub fn run(config: &Path, command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Lookup { address } => lookup(&read_config(config)?, *address),
-        Command::Build { source, target } => {
-            match build_file(source, target, None) {
-                Ok(networks) => {
-                    outln!("{}: {networks} networks", target.display());
-                    Ok(())
-                }
-                Err(problems) => {
-                    print_problems(&problems);
-                    bail!("{} is not written", target.display())
-                }
+        Command::Build { source, target } => match build_file(source, target, None) {
+            Ok(networks) => {
+                outln!("{}: {networks} networks", target.display());
+                Ok(())
             }
-        }
+            Err(problems) => {
+                print_problems(&problems);
+                bail!("{} is not written", target.display())
+            }
+        },
     }
 }
 
