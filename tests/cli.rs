@@ -11,8 +11,12 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use rhumb::engine::{Reply, Worker};
 use support::process::rhumb;
+use support::query::Query;
 use support::{Folder, project};
 
 /// A small configuration without a mistake.
@@ -145,6 +149,58 @@ fn differences_and_tests_are_json_for_machines() {
 }
 
 /// Runs every case of a file; what is wrong, in words.
+/// What fits into no message is an error, and what just fits is answered.
+#[test]
+fn what_fits_into_no_message_is_told() {
+    let zone = "$TTL 1h\n@ SOA ns1 hostmaster 1 2h 15m 14d 5m\n@ NS ns1\nns1 A 192.0.2.53\n";
+    let texts = |count: usize| -> String {
+        (0..count).map(|n| format!("big TXT \"{n:03}{}\"\n", "x".repeat(200))).collect()
+    };
+    let chains = |answers: usize, n: usize| {
+        let answer = |answer: usize| {
+            let addresses: Vec<String> =
+                (0..250).map(|n| format!("\"198.{}.{}.{n}\"", 18 + answer / 250, answer % 250)).collect();
+            format!("[[record.answer]]\nname = \"{answer}\"\na = [{}]\n", addresses.join(", "))
+        };
+        let answers: String = (0..answers).map(answer).collect();
+        format!(
+            "[[record]]\nname = \"app.example.com\"\n\
+             filters = [{{ filter = \"select_first_n\", config = {{ n = {n} }} }}]\n{answers}"
+        )
+    };
+    let folder = base();
+    folder.write("zones/example.com.zone", zone.to_string() + &texts(300));
+    folder.write("filter-chains/app.toml", chains(20, 16));
+    let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems:?}"));
+    let mut worker = Worker::new(Arc::new(ArcSwap::from_pointee(loaded.snapshot)), Default::default(), 0);
+    for (line, count) in
+        [("big.example.com TXT nsid tcp", 300), ("app.example.com A subnet=10.0.0.0/24 tcp", 4_000)]
+    {
+        let query = Query::parse(line);
+        let (packet, mut out) = (query.packet(1), vec![0; 65_535]);
+        let Reply::Send(len) = worker.answer(&packet, query.peer(), &mut out) else { panic!("{line}") };
+        assert_eq!(out[2] & 2, 0, "{line}: cut off");
+        assert_eq!(u16::from_be_bytes([out[6], out[7]]), count, "{line}: {len} octets");
+    }
+
+    folder.write("zones/example.com.zone", zone.to_string() + &texts(600));
+    folder.write("filter-chains/app.toml", chains(20, 17));
+    let output = rhumb(folder.path(), &["check"]);
+    assert_eq!(
+        (output.status.code(), printed(&folder, &output.stderr).as_str()),
+        (
+            Some(1),
+            "filter-chains/app.toml:1: error: record app.example.com: filters: 4250 A records may be answered \
+             together, 68000 octets, and a message has room for 65025; write fewer addresses, or a smaller \
+             select_first_n\n\
+             zones/example.com.zone:5: error: big.example.com. TXT: the RRset takes 129600 octets with 600 of its \
+             records, and a message has room for 65025, so it can never be told; write fewer records or shorter \
+             ones\n\
+             rhumb: 2 errors and 0 warnings\n"
+        )
+    );
+}
+
 fn check_file(file: &Path, base: fn() -> Folder, command: &[&str]) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let mut wrong = Vec::new();

@@ -18,6 +18,7 @@ pub mod effects;
 pub mod filters;
 pub mod options;
 pub mod picks;
+pub mod reach;
 pub mod settled;
 pub mod trace;
 

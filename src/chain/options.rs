@@ -54,8 +54,8 @@ impl SpecError {
     }
 }
 
-/// Refuses options the filter does not know. `known` is matched without regard to case, as `N` and `n`
-/// are the same option.
+/// Refuses options the filter does not know, and one that is written twice with two values. `known` is
+/// matched without regard to case, as `N` and `n` are the same option.
 pub fn refuse_unknown(options: &Options, known: &[&str]) -> Result<(), SpecError> {
     for name in options.keys() {
         if !known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
@@ -64,6 +64,13 @@ pub fn refuse_unknown(options: &Options, known: &[&str]) -> Result<(), SpecError
                 known => format!("it takes {}", known.join(", ")),
             };
             return Err(SpecError::option(name, format!("unknown; {takes}")));
+        }
+    }
+    for (name, value) in options {
+        let twin = options.iter().find(|(other, _)| name < *other && name.eq_ignore_ascii_case(other));
+        if let Some((other, said)) = twin.filter(|(_, said)| *said != value) {
+            let message = format!("is {value}, and `{other}` is {said}, which is the same option; keep one");
+            return Err(SpecError::option(name, message));
         }
     }
     Ok(())
@@ -137,5 +144,12 @@ mod tests {
         assert!(refuse_unknown(&options(text("1")), &["n"]).is_ok());
         let error = refuse_unknown(&options(text("1")), &["eliminate"]).unwrap_err();
         assert_eq!(error.to_string(), "option `N`: unknown; it takes eliminate");
+        let both = |n, other| Options::from([("N".to_string(), n), ("n".to_string(), other)]);
+        let error = refuse_unknown(&both(text("3"), OptionValue::Integer(1)), &["n"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "option `N`: is \"3\", and `n` is 1, which is the same option; keep one"
+        );
+        assert!(refuse_unknown(&both(text("3"), text("3")), &["n"]).is_ok());
     }
 }

@@ -9,7 +9,7 @@
 //! Records of the same pool and chain share one [`Steering`]; chains that ask the same question about
 //! places share its table.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,10 +17,12 @@ use std::time::{Duration, Instant};
 
 use super::base::{Base, BaseAnswer, BasePool, BasePop, BaseRecord};
 use super::chains::{AnswerSpec, Chains, FilterSpec, Place, Pop, RecordSpec, read_chains};
+use super::circles::Circles;
 use super::identity::{answer_name, called, identities};
-use super::zones::{ZoneText, check_zones, read_zones};
-use crate::chain::filters::KINDS;
-use crate::chain::{self, Answer, Chain, Effect, MAX_ANSWERS, OptionValue, draw};
+use super::meta::{LiveSpec, Value};
+use super::zones::{RECORD_OCTETS, RRSET_OCTETS_MAX, ZoneText, check_zones, read_zones};
+use crate::chain::filters::{KINDS, select_first_n, up};
+use crate::chain::{self, Answer, Chain, Effect, Kind, MAX_ANSWERS, OptionValue, draw, options};
 use crate::config::Config;
 use crate::engine::shares::{Counted, Slots};
 use crate::engine::steering::{Family, Live, Record, Steering};
@@ -151,6 +153,7 @@ pub fn load_counted(
     };
     let (records, base) = compiler.compile(&mut served_zones);
     let Compiler { steerings, live, mut problems, .. } = compiler;
+    config.name_missing(&mut problems);
     problems.sort_by(|a, b| (a.severity, &a.file, a.line).cmp(&(b.severity, &b.file, b.line)));
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(problems);
@@ -229,6 +232,7 @@ impl Compiler<'_> {
         let mut records = Vec::new();
         let mut base = self.base();
         for spec in &self.chains.records {
+            self.check_disabled(spec);
             let steering = self.steering(spec);
             let is_cname = self.written(spec).iter().any(|answer| answer.cname.is_some());
             let kind = if is_cname { SteeredKind::Cname } else { SteeredKind::Addresses };
@@ -261,6 +265,7 @@ impl Compiler<'_> {
                 steering,
             });
         }
+        self.check_circles(zones);
         base.steerings = std::mem::take(&mut self.answers);
         (records, base.with_index())
     }
@@ -311,6 +316,7 @@ impl Compiler<'_> {
         let errors = self.error_count();
         let Answered { answers, base } = self.answers(spec);
         let chain = self.chain(spec, &answers);
+        self.check_chain(spec, &chain, &answers, &base);
         if self.error_count() > errors {
             return None;
         }
@@ -493,16 +499,103 @@ impl Compiler<'_> {
         }
     }
 
+    /// What a chain does to these answers, whoever asks.
+    fn check_chain(&mut self, spec: &RecordSpec, chain: &Chain, answers: &[Answer], base: &[BaseAnswer]) {
+        let line = spec.place.line;
+        if spec.nodata_on_empty && !answers.is_empty() && !chain.reaches_anybody(answers) {
+            let message = "the fences leave no client of the geo data an answer, so with on_empty = \"nodata\" \
+                           it can never answer; loosen one, or leave on_empty out";
+            self.error(spec, line, "filters", message.into());
+        }
+        let written_down =
+            |answer: &BaseAnswer| matches!(&answer.live, LiveSpec { up: Some(Value::Literal(false)), .. });
+        if !base.is_empty()
+            && base.iter().all(written_down)
+            && chain.names().any(|name| name == up::KIND.name)
+        {
+            let message =
+                "every answer has up = false, so `up` stands aside and they are answered all the same";
+            self.warning(spec, line, "filters", message.into());
+        }
+        let cnames = answers.iter().filter(|answer| answer.cname.is_some()).count();
+        if cnames > 1 && most_picked(spec) > 1 {
+            let message = "several CNAMEs may be answered, and a name has one (RFC 2181 section 10.1); end the \
+                           chain with select_first_n";
+            self.warning(spec, line, "filters", message.into());
+        }
+        let sizes = [
+            ("A", 4, answers.iter().map(|answer| answer.a.len()).collect::<Vec<_>>()),
+            ("AAAA", 16, answers.iter().map(|answer| answer.aaaa.len()).collect()),
+        ];
+        for (kind, octets, counts) in sizes {
+            let count = most_records(answers, &counts, most_picked(spec));
+            let octets = count * (RECORD_OCTETS + octets);
+            if octets > RRSET_OCTETS_MAX {
+                let message = format!(
+                    "{count} {kind} records may be answered together, {octets} octets, and a message has room for \
+                     {RRSET_OCTETS_MAX}; write fewer addresses, or a smaller select_first_n"
+                );
+                self.error(spec, line, "filters", message);
+            }
+        }
+    }
+
+    /// Steered CNAMEs that lead back to where they began.
+    fn check_circles(&mut self, zones: &Zones) {
+        let chains = self.chains;
+        let targets = |spec: &RecordSpec| -> Vec<Name> {
+            self.written(spec).iter().filter_map(|answer| answer.cname.clone()).collect()
+        };
+        let steered: Vec<_> = chains.records.iter().map(|spec| (spec, targets(spec))).collect();
+        let aliases = || steered.iter().filter(|(_, targets)| !targets.is_empty());
+        let named = aliases().map(|(spec, targets)| (spec.name.clone(), targets.clone()));
+        let mut circles = Circles::new(zones, named);
+        for (spec, _) in aliases() {
+            let Some(circle) = circles.from(&spec.name) else { continue };
+            let names: Vec<_> = circle.iter().map(|name| name.to_lowercase().to_string()).collect();
+            let message = format!(
+                "the CNAMEs go in a circle: {}; point one of them at a name with addresses",
+                names.join(" -> ")
+            );
+            self.error(spec, spec.place.line, "answer", message);
+        }
+    }
+
+    /// A filter that is switched off must be right all the same: it is there to be switched on.
+    fn check_disabled(&mut self, spec: &RecordSpec) {
+        let world = World::empty();
+        for filter in spec.filters.iter().filter(|filter| filter.disabled) {
+            let Some(kind) = self.kind(spec, filter) else { continue };
+            let compiled = (kind.compile)(&chain::Spec {
+                options: &filter.options,
+                answers: &[],
+                geo: &Questions::new(&world),
+                place: 0,
+                nodata_on_empty: spec.nodata_on_empty,
+                seed: self.seed,
+            });
+            if let Err(error) = compiled {
+                self.error(spec, filter.line, &format!("filter {}", filter.name), error.to_string());
+            }
+        }
+    }
+
+    /// The filter of a name; a name that is none is told.
+    fn kind(&mut self, spec: &RecordSpec, filter: &FilterSpec) -> Option<&'static Kind> {
+        let kind = KINDS.iter().find(|kind| kind.name == filter.name);
+        if kind.is_none() {
+            let message = unknown("filter", &filter.name, KINDS.iter().map(|kind| kind.name));
+            self.error(spec, filter.line, "filters", message);
+        }
+        kind
+    }
+
     fn chain(&mut self, spec: &RecordSpec, answers: &[Answer]) -> Chain {
         let mut steps = Vec::new();
         let mut sorted = false;
         let mut selected: Option<&FilterSpec> = None;
         for (place, filter) in spec.filters.iter().filter(|filter| !filter.disabled).enumerate() {
-            let Some(kind) = KINDS.iter().find(|kind| kind.name == filter.name) else {
-                let message = unknown("filter", &filter.name, KINDS.iter().map(|kind| kind.name));
-                self.error(spec, filter.line, "filters", message);
-                continue;
-            };
+            let Some(kind) = self.kind(spec, filter) else { continue };
             match kind.effect {
                 Effect::Sort if !sorted => {
                     if let Some(early) = selected {
@@ -574,6 +667,29 @@ type Owner<'o> = (&'o Place, String);
 
 fn object(spec: &RecordSpec) -> String {
     format!("record {}", spec.name.to_string().trim_end_matches('.'))
+}
+
+/// How many answers a record's chain leaves at most.
+fn most_picked(spec: &RecordSpec) -> usize {
+    let cuts = spec.filters.iter().filter(|f| !f.disabled && f.name == select_first_n::KIND.name);
+    let cuts = cuts.filter_map(|filter| options::count(&filter.options, "n", 1).ok());
+    cuts.min().unwrap_or(usize::MAX)
+}
+
+/// How many records these answers give at most, where so many are picked and one stack of each PoP.
+fn most_records(answers: &[Answer], counts: &[usize], picked: usize) -> usize {
+    let mut sites: BTreeMap<(&str, usize), usize> = BTreeMap::new();
+    for (index, (answer, count)) in answers.iter().zip(counts).enumerate() {
+        let site = match (&answer.pool, &answer.pop) {
+            (Some(_), Some(pop)) => (pop.as_str(), 0),
+            _ => ("", index),
+        };
+        let most = sites.entry(site).or_default();
+        *most = (*most).max(*count);
+    }
+    let mut most: Vec<usize> = sites.into_values().collect();
+    most.sort_unstable_by(|a, b| b.cmp(a));
+    most.iter().take(picked).sum()
 }
 
 fn rdata_text(answer: &AnswerSpec) -> Vec<String> {

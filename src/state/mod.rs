@@ -15,6 +15,7 @@
 pub mod base;
 pub mod chains;
 pub mod change;
+pub mod circles;
 pub mod clock;
 pub mod compile;
 pub mod edits;

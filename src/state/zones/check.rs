@@ -1,6 +1,6 @@
 //! What a zone must have, what it must not, and where it points.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::aliases;
 use super::types::{A, AAAA, CNAME, DS, MX, NS, SOA, SRV, type_name};
@@ -8,6 +8,13 @@ use super::view::{Found, View, Views};
 use super::{ZoneRecord, ZoneText};
 use crate::files::Problem;
 use crate::wire::Name;
+
+/// Octets that the records of one answer may take, counted as [`RECORD_OCTETS`] and their data: what the
+/// largest message (RFC 1035 section 4.2.2) has left beside its header, the longest question, and an OPT
+/// record with a whole subnet and the longest identity.
+pub const RRSET_OCTETS_MAX: usize = 65_535 - 12 - 259 - 239;
+/// Octets of a record beside its data: a pointer to its owner, type, class, TTL and length.
+pub const RECORD_OCTETS: usize = 12;
 
 /// Checks all zones, each by itself and together. `is_steered` says which names have addresses that do
 /// not stand in the files, and so are not missing.
@@ -75,6 +82,7 @@ fn check_names(view: &View, problems: &mut Vec<Problem>) {
         problems.push(record.error(message));
     }
     for (name, records) in view.names() {
+        check_sizes(records, problems);
         let of_type = |record_type| records.iter().filter(move |record| record.record_type == record_type);
         if name.labels().skip(1).any(|label| label == b"*") {
             let message = "a `*` that is not the first label is no wildcard (RFC 4592 section 2.1.1)";
@@ -110,6 +118,27 @@ fn check_names(view: &View, problems: &mut Vec<Problem>) {
                     "there is no delegation here; write the NS records of the signed zone beside it";
                 problems.push(ds.warning(message));
             }
+        }
+    }
+}
+
+/// An RRset is told whole or not at all (RFC 2181 section 9), so it must fit into a message.
+fn check_sizes(records: &[&ZoneRecord], problems: &mut Vec<Problem>) {
+    let octets = |records: &[&ZoneRecord]| {
+        records.iter().map(|record| RECORD_OCTETS + record.rdata.len()).sum::<usize>()
+    };
+    if octets(records) <= RRSET_OCTETS_MAX {
+        return;
+    }
+    let mut sets: BTreeMap<u16, Vec<&ZoneRecord>> = BTreeMap::new();
+    records.iter().for_each(|record| sets.entry(record.record_type).or_default().push(record));
+    for set in sets.values() {
+        let octets = octets(set);
+        if octets > RRSET_OCTETS_MAX {
+            let count = set.len();
+            problems.push(set[0].error(format!(
+                "the RRset takes {octets} octets with {count} of its records, and a message has room for {RRSET_OCTETS_MAX}, so it can never be told; write fewer records or shorter ones"
+            )));
         }
     }
 }

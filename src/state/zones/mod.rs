@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use aliases::ALIASES_MAX;
-pub use check::check_zones;
+pub use check::{RECORD_OCTETS, RRSET_OCTETS_MAX, check_zones};
 pub use read::{read_zone, read_zone_text};
 pub use types::type_name;
 
