@@ -404,3 +404,37 @@ fn addresses_take_turns() {
     let as_written: Vec<IpAddr> = (1..=3).map(|last| Ipv4Addr::new(10, 0, 0, last).into()).collect();
     assert_eq!(orders("still.example.com"), BTreeMap::from([(as_written, 3000)]));
 }
+
+/// The coin that decides is named, and no other: everybody is in Ireland, so Tokyo's never does.
+#[test]
+fn explain_names_the_coin_that_narrowed_the_scope() {
+    let mut served = serve();
+    let scope_by = |served: &Served, client: Client| {
+        let words = served.explain("primary.example.com", A, Some(client));
+        words.lines().find(|line| line.starts_with("scope ")).unwrap().to_string()
+    };
+    served.change(|answer, state| match answer.pop.as_deref() {
+        Some("eu-west-1") => state.drained = 30,
+        Some("ap-northeast-1") => state.drained = 50,
+        _ => {}
+    });
+    let clients: Vec<Client> = clients(40).into_iter().filter(|client| client.1 == 24).collect();
+    let mut seen = BTreeSet::new();
+    for &client in &clients {
+        seen.insert(one_site(&served.ask("primary.example.com", A, Some(client))));
+        let expect = "scope     /24, by the drain of eu-west-1 by 30 %, \
+                      whose coin decides about one of this client's answers";
+        assert_eq!(scope_by(&served, client), expect, "{client:?}");
+    }
+    assert_eq!(seen.len(), 2, "Dublin, and London for those it is drained for");
+    served.change(|answer, state| {
+        if answer.pop.as_deref() == Some("eu-west-1") {
+            (state.drained, state.split) = (10, 50.0);
+        }
+    });
+    let named = scope_by(&served, clients[0]);
+    assert!(
+        named.contains("the drain of eu-west-1 by 10 % and the split of eu-west-1, whose coin"),
+        "{named}"
+    );
+}

@@ -106,7 +106,16 @@ impl Up {
     /// The first source that says it is down.
     #[inline]
     pub fn said_no(self) -> Option<&'static str> {
+        self.said(false)
+    }
+
+    /// The first source that says it is up.
+    pub fn said_yes(self) -> Option<&'static str> {
+        self.said(true)
+    }
+
+    fn said(self, word: bool) -> Option<&'static str> {
         let sources = [("meta", self.literal), ("feed", self.feed), ("monitor", self.verdict)];
-        sources.into_iter().find(|(_, up)| *up == Some(false)).map(|(name, _)| name)
+        sources.into_iter().find(|(_, up)| *up == Some(word)).map(|(name, _)| name)
     }
 }

@@ -14,7 +14,7 @@ use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_proto::rr::{DNSClass, RecordType};
 use serde::{Deserialize, Serialize};
 
-use super::steering::{Family, Live, Record, Rung, Scratch, Steering, What, steer};
+use super::steering::{Family, Live, Record, Rung, Scratch, Steering, What, coins, steer};
 use super::zones::Found;
 use super::{Peer, Reply, Snapshot, Stats, Transport, Worker};
 use crate::chain::trace::{Recorder, Step};
@@ -60,6 +60,9 @@ pub struct Explanation {
     pub answer: Vec<String>,
     /// The records of the authority section, as text.
     pub authority: Vec<String>,
+    /// The records of the additional section, as text: the addresses of a referral's name servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub additional: Vec<String>,
 }
 
 /// The walk of a steered record.
@@ -138,6 +141,7 @@ pub fn explain_live(
         scope_by: "nothing: no step looked at the client's address".into(),
         answer: Vec::new(),
         authority: Vec::new(),
+        additional: Vec::new(),
     };
     let qtype = u16::from(question.qtype);
     let steered = find(&current, &question.name, qtype, &mut explanation.found);
@@ -218,7 +222,7 @@ fn walk(
         scope_by = format!("filter {}", step.filter);
     }
     if steered.coin_mattered {
-        scope_by = "a partial drain or a split, whose coin decides about one of this client's answers".into();
+        scope_by = explain_coins(steering, live, &coins(steering, live, family, &steered, ask));
     }
     if steered.spread {
         scope_by = "the record's spread, because a step of the chain draws per query".into();
@@ -248,6 +252,26 @@ fn walk(
         ttl: (record.ttl_min < record.ttl).then(|| explain_ttl(record, live)),
     };
     (walk, scope_by)
+}
+
+/// The drains and splits whose coins decide about one of this client's answers.
+fn explain_coins(steering: &Steering, live: &Live, tossed: &[Vec<u8>]) -> String {
+    let site = |answers: &Vec<u8>| {
+        let first = &steering.answers[usize::from(answers[0])];
+        let site = first.pop.as_deref().unwrap_or(&first.name);
+        let mut percents: Vec<u8> = answers.iter().map(|&answer| live.drained[usize::from(answer)]).collect();
+        percents.retain(|percent| (1..100).contains(percent));
+        percents.sort_unstable();
+        percents.dedup();
+        let drains = percents.iter().map(|percent| format!("the drain of {site} by {percent} %"));
+        let split = (answers.len() > 1).then(|| format!("the split of {site}"));
+        drains.chain(split).collect::<Vec<_>>().join(" and ")
+    };
+    let sites: Vec<String> = tossed.iter().map(site).filter(|words| !words.is_empty()).collect();
+    match sites.is_empty() {
+        true => "a partial drain or a split, whose coin decides about one of this client's answers".into(),
+        false => format!("{}, whose coin decides about one of this client's answers", sites.join(", ")),
+    }
 }
 
 /// The TTL of a record with a range, and why.
@@ -365,6 +389,7 @@ fn ask(snapshot: &Arc<ArcSwap<Snapshot>>, question: &Question, explanation: &mut
     let lines = |records: &[hickory_proto::rr::Record]| records.iter().map(ToString::to_string).collect();
     explanation.answer = lines(&response.answers);
     explanation.authority = lines(&response.authorities);
+    explanation.additional = lines(&response.additionals);
     let subnet = response.edns.as_ref().and_then(|edns| {
         edns.options().as_ref().iter().find_map(|(_, option)| match option {
             EdnsOption::Subnet(subnet) => Some(subnet.scope_prefix()),
@@ -477,6 +502,9 @@ impl fmt::Display for Explanation {
         }
         for line in &self.authority {
             writeln!(f, "  authority: {line}")?;
+        }
+        for line in &self.additional {
+            writeln!(f, "  additional: {line}")?;
         }
         Ok(())
     }

@@ -38,6 +38,7 @@ pub(super) fn compile<T: Debug>(spec: &Spec, fencing: &Fencing<T>) -> Result<Com
     let fence = Fence {
         words: targets.tags.iter().map(fencing.word).collect(),
         placing: Placing::new((!targets.tags.is_empty()).then(ask), &targets.of, fencing.by_place),
+        remove_option: fencing.remove_option,
         remove_untagged,
         keep_all_if_empty: !spec.nodata_on_empty,
     };
@@ -53,6 +54,8 @@ struct Fence {
     placing: Placing,
     /// Each target's tag in words.
     words: Vec<String>,
+    /// What the option is called that removes untagged answers, and whether it is on.
+    remove_option: &'static str,
     remove_untagged: bool,
     keep_all_if_empty: bool,
 }
@@ -78,7 +81,13 @@ impl Filter for Fence {
     }
 
     fn remark(&self, ask: &Ask, _: &Answers, answer: usize) -> Option<String> {
-        let Some(target) = self.placing.target_of[answer] else { return Some("untagged".to_string()) };
+        let Some(target) = self.placing.target_of[answer] else {
+            let option = self.remove_option;
+            return Some(match self.remove_untagged {
+                true => format!("untagged, and {option} removes it where a tagged answer matches"),
+                false => "untagged".to_string(),
+            });
+        };
         let keys = self.placing.keys(ask, &mut Picks::default());
         let word = &self.words[usize::from(target)];
         Some(match self.fenced(keys, answer) {

@@ -60,6 +60,7 @@ mod tests {
              chain  geofence_regional(remove_no_georegion=1)
              client FR
              after  europe
+             why    anywhere untagged, and remove_no_georegion removes it where a tagged answer matches
              client JP
              after  anywhere",
         );

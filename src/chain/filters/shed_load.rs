@@ -44,7 +44,9 @@ impl Filter for ShedLoad {
     }
 
     fn remark(&self, _: &Ask, answers: &Answers, answer: usize) -> Option<String> {
-        let reading = self.reading(&answers.live[answer])?;
+        let Some(reading) = self.reading(&answers.live[answer]) else {
+            return Some(format!("no {}: kept", self.missing(&answers.live[answer])));
+        };
         let Reading { load, low, high } = reading;
         let metric = self.metric;
         Some(match reading.verdict() {
@@ -62,6 +64,17 @@ impl ShedLoad {
     #[inline]
     fn reading(&self, live: &LiveMeta) -> Option<Reading> {
         Some(Reading { load: (self.load)(live)?, low: live.low_watermark?, high: live.high_watermark? })
+    }
+
+    /// What of it is not known, in words.
+    fn missing(&self, live: &LiveMeta) -> String {
+        let read = [
+            (self.metric, (self.load)(live)),
+            ("low_watermark", live.low_watermark),
+            ("high_watermark", live.high_watermark),
+        ];
+        let missing = read.into_iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name);
+        missing.collect::<Vec<_>>().join(", no ")
     }
 }
 
@@ -102,7 +115,7 @@ mod tests {
              after  dublin tokyo sydney
              why    dublin loadavg 80 not over 80: kept
              why    london loadavg 90 not under 90: shed
-             why    tokyo
+             why    tokyo no high_watermark: kept
              chain  shed_load(metric=connections)
              after  dublin london tokyo
              chain  shed_load(metric=requests)

@@ -25,10 +25,14 @@ impl Filter for Up {
     }
 
     fn remark(&self, ask: &Ask, answers: &Answers, answer: usize) -> Option<String> {
-        let source = answers.live[answer].up.said_no()?;
-        Some(match ask.ignore_health {
-            false => format!("down: said no by {source}"),
-            true => format!("down: said no by {source}, but health is ignored"),
+        let up = answers.live[answer].up;
+        Some(match (up.said_no(), ask.ignore_health) {
+            (Some(source), false) => format!("down: said no by {source}"),
+            (Some(source), true) => format!("down: said no by {source}, but health is ignored"),
+            (None, _) => match up.said_yes() {
+                Some(source) => format!("up: said by {source}"),
+                None => "nothing says that it is down".to_string(),
+            },
         })
     }
 }
@@ -50,6 +54,8 @@ mod tests {
              why    london down: said no by meta
              why    tokyo  down: said no by feed
              why    sydney down: said no by monitor
+             why    dublin up: said by meta
+             why    oregon up: said by feed
              ignore_health
              after  dublin london tokyo sydney oregon
              why    tokyo  down: said no by feed, but health is ignored",
