@@ -41,3 +41,25 @@ pub enum Reply {
     /// Nothing is sent.
     Drop,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_goes_to_one_host_that_can_listen() {
+        let check = |address: &str, can_be: bool| {
+            let peer = Peer { address: address.parse().unwrap(), transport: Transport::Udp };
+            assert_eq!(peer.can_be(), can_be, "{address}");
+        };
+        for address in ["192.0.2.1:1", "127.0.0.1:65535", "[2001:db8::1]:53", "[::1]:5300", "[fe80::1]:53"] {
+            check(address, true);
+        }
+        for address in ["192.0.2.1:0", "[2001:db8::1]:0", "224.0.0.1:53", "239.255.255.255:53"] {
+            check(address, false);
+        }
+        for address in ["255.255.255.255:53", "0.0.0.0:53", "[ff02::1]:53", "[::]:53"] {
+            check(address, false);
+        }
+    }
+}
