@@ -358,7 +358,7 @@ impl Node {
         };
         let values = vec![(fields["answer"].clone(), value)];
         let fed = self.runtime.block_on(self.state().feed(feed.into(), values)).unwrap();
-        match fed[0] {
+        match &fed[0] {
             Fed::Taken => String::new(),
             other => format!("refused: {other:?}\n"),
         }

@@ -1,7 +1,7 @@
 //! `/api/v1/feeds`: values from outside, for the answers whose meta names the feed in the files.
 //!
-//! A request is taken as a whole, or refused as a whole for what is wrong in it; a value that is older than the
-//! one held is refused alone, because values overtake each other on their way.
+//! What is wrong with one of thousands of values is no reason to leave the others out: each is taken or refused
+//! alone, for a mistake in it as for a newer one that is held, because values overtake each other on their way.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::auth::Caller;
 use super::bodies::{FedBody, FeedBody, FeedValueBody, MetaBody, NewValue, NewValues, Page};
 use super::problem::Problem;
 use super::shown::{self, Tagged};
-use super::take::{Input, Params, Part, maybe_seconds, span};
+use super::take::{Input, Params, Part, maybe_span, span};
 use crate::state::base::{Base, BaseAnswer};
 use crate::state::change::no_such;
 use crate::state::keeper::Fed;
@@ -25,6 +25,9 @@ use crate::state::view::View;
 
 /// Values of one request.
 const VALUES_MAX: usize = 10_000;
+
+/// Refusals that are told one by one.
+const REFUSED_TOLD: usize = 1000;
 
 /// Lists the feeds that the files name, with what they said last.
 #[utoipa::path(
@@ -117,30 +120,70 @@ pub async fn give(
     }
     let spec = view.base.feeds.get(&feed);
     let mut values: Vec<(String, FeedValue)> = Vec::new();
+    let mut wrong: Vec<Problem> = Vec::new();
     for (at, new) in body.values.into_iter().enumerate() {
-        let field = format!("values[{at}]");
-        let value = value(&new, spec, now).map_err(|problem| problem.of_field(&field))?;
-        let scope = Scope::from(new.scope);
-        let answers =
-            answers(&scope, &feed, &fed, &view.base, &caller).map_err(|problem| problem.of_field(&field))?;
-        for answer in answers {
-            check_keys(&new.meta, answer, &feed).map_err(|problem| problem.of_field(&field))?;
-            values.push((answer.id.clone(), value.clone()));
+        let of_field = |problem: Problem| problem.of_field(format!("values[{at}]"));
+        match taken(new, &feed, &fed, &view.base, spec, now, &caller) {
+            Ok((value, answers, lacking)) => {
+                values.extend(answers.into_iter().map(|answer| (answer, value.clone())));
+                wrong.extend(lacking.into_iter().map(of_field));
+            }
+            Err(problem) => wrong.push(of_field(problem)),
         }
+    }
+    if values.is_empty() {
+        return Err(wrong.swap_remove(0));
     }
     let ids: Vec<String> = values.iter().map(|(answer, _)| answer.clone()).collect();
     let became = app.state.feed(feed.clone(), values).await?;
-    let taken = became.iter().filter(|fed| **fed == Fed::Taken).count();
-    let refused = ids.iter().zip(&became).filter_map(|(answer, fed)| match fed {
+    let is_taken = |fed: &&Fed| matches!(fed, Fed::Taken | Fed::PartlyOlder(_));
+    let taken = became.iter().filter(is_taken).count();
+    let late = ids.iter().zip(&became).filter_map(|(answer, fed)| match fed {
         Fed::Taken => None,
         Fed::Older => Some(format!("{answer}: older than the value that is held")),
+        Fed::PartlyOlder(keys) => {
+            Some(format!("{answer}: {} is older than the value that is held", keys.join(", ")))
+        }
         Fed::FromTheFuture => Some(format!("{answer}: made in the future; set the clock of its maker")),
     });
-    let refused: Vec<String> = refused.collect();
+    let mut refused: Vec<String> = wrong.iter().map(Problem::line).chain(late).collect();
+    let more = refused.len().saturating_sub(REFUSED_TOLD);
+    if more > 0 {
+        refused.truncate(REFUSED_TOLD);
+        refused.push(format!("and {more} more"));
+    }
     if taken == 0 {
         return Err(Problem::new(StatusCode::CONFLICT, refused.join("; ")));
     }
     Ok(axum::Json(FedBody { taken, refused }))
+}
+
+/// A value, the answers that take it, and what is to be said of those in its scope that do not.
+///
+/// # Errors
+/// What is wrong with it, where no answer takes it.
+fn taken(
+    new: NewValue,
+    feed: &str,
+    fed: &Takers,
+    base: &Base,
+    spec: Option<&FeedSpec>,
+    now: Time,
+    caller: &Caller,
+) -> Result<(FeedValue, Vec<String>, Vec<Problem>), Problem> {
+    let value = value(&new, spec, now)?;
+    let meant = answers(&Scope::from(new.scope), feed, fed, base, caller)?;
+    let (mut ids, mut lacking) = (Vec::new(), Vec::new());
+    for answer in meant {
+        match check_keys(&new.meta, answer, feed) {
+            Ok(()) => ids.push(answer.id.clone()),
+            Err(problem) => lacking.push(problem),
+        }
+    }
+    match ids.is_empty() {
+        true => Err(lacking.swap_remove(0)),
+        false => Ok((value, ids, lacking)),
+    }
 }
 
 /// The answers that take values from a feed. Thousands may get one each in one request.
@@ -236,7 +279,7 @@ fn value(new: &NewValue, spec: Option<&FeedSpec>, now: Time) -> Result<FeedValue
             return Err(Problem::invalid("stale", detail));
         }
     };
-    let own = maybe_seconds("max_age", new.max_age.as_deref())?;
+    let own = maybe_span("max_age", new.max_age.as_deref())?;
     let max_age_s = own.or_else(|| spec.and_then(|spec| spec.max_age).map(|age| age.as_secs()));
     Ok(FeedValue { values, made_at: new.made_at.unwrap_or(now), max_age_s, stale })
 }

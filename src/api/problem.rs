@@ -132,6 +132,12 @@ impl Problem {
         self
     }
 
+    /// It as a line among others: the field, and what is wrong.
+    pub fn line(&self) -> String {
+        let field = self.body.field.as_ref().map_or(String::new(), |field| format!("{field}: "));
+        field + &self.body.detail
+    }
+
     /// Its status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.body.status).expect("it was made from one")

@@ -162,7 +162,7 @@ fn value<T: Copy + Serialize>(
     let (value, source, since, stale) = match spec.as_ref()? {
         Value::Literal(value) => (json(Some(*value)), "file".to_string(), None, false),
         Value::Feed(feed) => {
-            let said = view.values.feed(feed, &answer.id);
+            let said = view.values.feed(feed, &answer.id).iter().find(|said| of(&said.values).is_some());
             let value = json(said.and_then(|said| of(&said.values)));
             let is_stale = said.is_some_and(|said| said.is_stale(now));
             (value, format!("feed {feed}"), said.map(|said| said.made_at), is_stale)

@@ -173,6 +173,14 @@ pub fn maybe_seconds(field: &'static str, text: Option<&str>) -> Result<Option<u
     text.map(|text| seconds(field, text)).transpose()
 }
 
+/// A span of time in which something can happen, where one is given: at least a second.
+pub fn maybe_span(field: &'static str, text: Option<&str>) -> Result<Option<u64>, Problem> {
+    match maybe_seconds(field, text)? {
+        Some(0) => Err(Problem::invalid(field, format!("{field}: write at least 1s, or leave it out"))),
+        seconds => Ok(seconds),
+    }
+}
+
 /// A span of time in words.
 pub fn span(seconds: u64) -> String {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);

@@ -321,7 +321,7 @@ impl Compiler<'_> {
             return None;
         }
         let steering = Steering::new(answers, chain, spec.panic_threshold, self.seed);
-        let live = base.iter().map(|answer| answer.live.values(|_| None)).collect();
+        let live = base.iter().map(|answer| answer.live.values(|_| std::iter::empty())).collect();
         let split = base.iter().map(|answer| answer.weight).collect();
         self.live.push(Live::new(&steering, live, vec![0; base.len()], split));
         self.steerings.push(steering);

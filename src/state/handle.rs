@@ -94,13 +94,15 @@ impl Note {
     }
 }
 
-/// What becomes of a feed's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What becomes of what a feed says of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fed {
     /// It is served.
     Taken,
-    /// A newer one is held.
+    /// Newer values are held of all that it says.
     Older,
+    /// Newer values are held of these; the others are served.
+    PartlyOlder(Vec<&'static str>),
     /// It says that it was made in the future.
     FromTheFuture,
 }

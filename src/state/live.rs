@@ -25,7 +25,7 @@ use crate::engine::steering::{Live, Steering, Upcoming};
 /// while one value of thousands is replaced.
 #[derive(Clone, Debug, Default)]
 pub struct Values {
-    feeds: BTreeMap<String, Said<FeedValue>>,
+    feeds: BTreeMap<String, Said<Vec<FeedValue>>>,
     verdicts: Said<VerdictValue>,
     /// When verdicts that are in doubt may be others.
     in_doubt: BTreeMap<String, Time>,
@@ -36,7 +36,8 @@ pub struct Values {
 /// Something said of answers, by answer.
 pub type Said<V> = rpds::HashTrieMapSync<String, V>;
 
-/// What a feed says of an answer.
+/// What a feed says of an answer in one message. What is held are the newest of each value: of an earlier message
+/// those that no later one has replaced, with the time that it was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeedValue {
     /// What it says.
@@ -106,35 +107,46 @@ enum Counted<'v> {
     Down,
 }
 
-/// What an answer whose feed fell silent counts as, where the policy says so.
-const DOWN: LiveValues = LiveValues {
-    up: Some(false),
-    loadavg: None,
-    connections: None,
-    requests: None,
-    low_watermark: None,
-    high_watermark: None,
-    weight: None,
-    priority: None,
-    cost: None,
-};
-
 impl Values {
-    /// What a feed says of an answer.
-    pub fn feed(&self, feed: &str, answer: &str) -> Option<&FeedValue> {
-        self.feeds.get(feed)?.get(answer)
+    /// What a feed says of an answer: no value is in two of these.
+    pub fn feed(&self, feed: &str, answer: &str) -> &[FeedValue] {
+        self.feeds.get(feed).and_then(|said| said.get(answer)).map_or(&[], Vec::as_slice)
     }
 
-    /// Every value, with its feed and answer.
-    pub fn fed(&self) -> impl Iterator<Item = (&str, &str, &FeedValue)> {
-        self.feeds.iter().flat_map(|(feed, values)| {
-            values.iter().map(move |(answer, value)| (feed.as_str(), answer.as_str(), value))
+    /// All that is held, by feed and answer.
+    pub fn said(&self) -> impl Iterator<Item = (&str, &str, &Vec<FeedValue>)> {
+        self.feeds.iter().flat_map(|(feed, said)| {
+            said.iter().map(move |(answer, said)| (feed.as_str(), answer.as_str(), said))
         })
     }
 
-    /// Takes a feed's value instead of what the feed said before.
-    pub fn put_feed(&mut self, feed: &str, answer: &str, value: FeedValue) {
-        self.feeds.entry(feed.into()).or_default().insert_mut(answer.into(), value);
+    /// The same, message by message.
+    pub fn fed(&self) -> impl Iterator<Item = (&str, &str, &FeedValue)> {
+        self.said().flat_map(|(feed, answer, said)| said.iter().map(move |value| (feed, answer, value)))
+    }
+
+    /// Takes what a feed says of an answer, value by value: those of which a newer one is held are left out, and
+    /// named.
+    pub fn take_feed(&mut self, feed: &str, answer: &str, mut value: FeedValue) -> Vec<&'static str> {
+        let said = value.values;
+        let mut held = self.feed(feed, answer).to_vec();
+        for newer in held.iter().filter(|held| held.made_at > value.made_at) {
+            value.values = value.values.without(&newer.values);
+        }
+        if !value.values.is_empty() {
+            held.iter_mut().for_each(|held| held.values = held.values.without(&value.values));
+            held.retain(|held| !held.values.is_empty());
+            let left_out = said.without(&value.values);
+            held.push(value);
+            self.put_feed(feed, answer, held);
+            return left_out.keys();
+        }
+        said.keys()
+    }
+
+    /// Holds this of an answer, instead of what a feed said before.
+    pub fn put_feed(&mut self, feed: &str, answer: &str, said: Vec<FeedValue>) {
+        self.feeds.entry(feed.into()).or_default().insert_mut(answer.into(), said);
     }
 
     /// Every verdict, by answer.
@@ -172,18 +184,16 @@ impl Values {
 
     /// The answer's live meta.
     pub fn live_meta(&self, answer: &BaseAnswer, now: Time) -> LiveMeta {
-        let mut meta =
-            answer.live.values(|feed| match self.feed(feed, &answer.id).map(|value| value.counted(now)) {
-                Some(Counted::Said(values)) => Some(values),
-                Some(Counted::Down) => Some(&DOWN),
-                Some(Counted::Nothing) | None => None,
-            });
+        let counted = |feed: &str| self.feed(feed, &answer.id).iter().map(move |value| value.counted(now));
+        let mut meta = answer.live.values(|feed| {
+            counted(feed).filter_map(|counted| match counted {
+                Counted::Said(values) => Some(values),
+                Counted::Down | Counted::Nothing => None,
+            })
+        });
         // A feed that gives no `up` can fall silent too, and its policy may be that the answer is down.
-        let silent = |feed: &str| {
-            let value = self.feed(feed, &answer.id);
-            value.is_some_and(|value| matches!(value.counted(now), Counted::Down))
-        };
-        if meta.up.feed.is_none() && answer.live.feeds().any(|(_, feed)| silent(feed)) {
+        let is_silent = |feed: &str| counted(feed).any(|counted| matches!(counted, Counted::Down));
+        if answer.live.feeds().any(|(_, feed)| is_silent(feed)) {
             meta.up.feed = Some(false);
         }
         meta.up.verdict = self.verdicts.get(&answer.id).map(|verdict| verdict.up);

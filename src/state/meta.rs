@@ -79,23 +79,23 @@ impl LiveSpec {
         }
     }
 
-    /// The values, where `fed` gives what a feed says of this answer.
-    pub fn values<'f>(&self, fed: impl Fn(&str) -> Option<&'f LiveValues>) -> LiveMeta {
-        fn number<'f, T: Copy>(
+    /// The values, where `fed` gives what a feed says of this answer: of each value, at most one says it.
+    pub fn values<'f, Said: Iterator<Item = &'f LiveValues>>(&self, fed: impl Fn(&str) -> Said) -> LiveMeta {
+        fn number<'f, T: Copy, Said: Iterator<Item = &'f LiveValues>>(
             value: &Option<Value<T>>,
-            fed: &impl Fn(&str) -> Option<&'f LiveValues>,
+            fed: &impl Fn(&str) -> Said,
             of: impl Fn(&LiveValues) -> Option<T>,
         ) -> Option<T> {
             match value {
                 None => None,
                 Some(Value::Literal(value)) => Some(*value),
-                Some(Value::Feed(feed)) => fed(feed).and_then(of),
+                Some(Value::Feed(feed)) => fed(feed).find_map(of),
             }
         }
         let up = match &self.up {
             None => Up::default(),
             Some(Value::Literal(up)) => Up { literal: Some(*up), ..Up::default() },
-            Some(Value::Feed(feed)) => Up { feed: fed(feed).and_then(|said| said.up), ..Up::default() },
+            Some(Value::Feed(feed)) => Up { feed: fed(feed).find_map(|said| said.up), ..Up::default() },
         };
         LiveMeta {
             up,

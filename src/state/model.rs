@@ -543,7 +543,7 @@ pub struct Policy {
 }
 
 /// What a feed says of one answer, or a monitor: fast values, which have no revision.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LiveValues {
     /// Whether it is up.
@@ -573,4 +573,45 @@ pub struct LiveValues {
     /// Cost, lowest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
+}
+
+impl LiveValues {
+    /// Those that the other does not say.
+    pub fn without(&self, other: &LiveValues) -> LiveValues {
+        fn left<T: Copy, U>(own: Option<T>, other: Option<U>) -> Option<T> {
+            own.filter(|_| other.is_none())
+        }
+        LiveValues {
+            up: left(self.up, other.up),
+            loadavg: left(self.loadavg, other.loadavg),
+            connections: left(self.connections, other.connections),
+            requests: left(self.requests, other.requests),
+            low_watermark: left(self.low_watermark, other.low_watermark),
+            high_watermark: left(self.high_watermark, other.high_watermark),
+            weight: left(self.weight, other.weight),
+            priority: left(self.priority, other.priority),
+            cost: left(self.cost, other.cost),
+        }
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == LiveValues::default()
+    }
+
+    /// The names of what it says.
+    pub fn keys(&self) -> Vec<&'static str> {
+        let all = [
+            ("up", self.up.is_some()),
+            ("loadavg", self.loadavg.is_some()),
+            ("connections", self.connections.is_some()),
+            ("requests", self.requests.is_some()),
+            ("low_watermark", self.low_watermark.is_some()),
+            ("high_watermark", self.high_watermark.is_some()),
+            ("weight", self.weight.is_some()),
+            ("priority", self.priority.is_some()),
+            ("cost", self.cost.is_some()),
+        ];
+        all.into_iter().filter(|(_, is_said)| *is_said).map(|(name, _)| name).collect()
+    }
 }

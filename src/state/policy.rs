@@ -277,7 +277,11 @@ impl FeedSpec {
     /// Reads `[feed.NAME]`.
     pub fn read(name: &str, mut fields: Fields) -> FeedSpec {
         fields.object = format!("feed {name}");
-        let max_age = fields.duration("max_age").map(|age| age.value);
+        let max_age = fields.duration("max_age");
+        if let Some(age) = max_age.as_ref().filter(|age| age.value < Duration::from_secs(1)) {
+            fields.error("max_age", age.line, "write at least 1s, or leave it out");
+        }
+        let max_age = max_age.map(|age| age.value);
         let stale = fields.text("stale").map_or(Stale::Hold, |word| match word.value.as_str() {
             "hold" => Stale::Hold,
             "neutral" => Stale::Neutral,

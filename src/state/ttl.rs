@@ -106,8 +106,11 @@ pub fn upcoming(answers: &[BaseAnswer], model: &Model, values: &Values, now: Tim
 /// When a feed's value becomes stale, if that changes anything and seems to be coming: half of its time is over.
 /// A feed that speaks in time would shorten every TTL for ever otherwise.
 fn late(feed: &str, answer: &BaseAnswer, values: &Values, now: Time) -> Option<Time> {
-    let value = values.feed(feed, &answer.id).filter(|value| value.stale != Stale::Hold)?;
-    let at = value.stale_at().filter(|at| *at >= now)?;
-    let age = now.duration_since(value.made_at);
-    (age + age >= SignedDuration::from_secs(i64::try_from(value.max_age_s?).ok()?)).then_some(at)
+    let counts = values.feed(feed, &answer.id).iter().filter(|value| value.stale != Stale::Hold);
+    let late = counts.filter_map(|value| {
+        let at = value.stale_at().filter(|at| *at >= now)?;
+        let age = now.duration_since(value.made_at);
+        (age + age >= SignedDuration::from_secs(i64::try_from(value.max_age_s?).ok()?)).then_some(at)
+    });
+    late.min()
 }

@@ -199,7 +199,23 @@ fn feeds_give_values_to_the_answers_that_name_them() {
     give("sockets", json!([{ "scope": dublin, "meta": { "connections": -1 } }])).refused(422, "at least 0");
     give("sockets", json!([{ "scope": dublin, "meta": { "connections": 1 }, "stale": "old" }]))
         .refused(422, "neutral");
+    give("sockets", json!([{ "scope": dublin, "meta": { "connections": 1 }, "max_age": "0s" }]))
+        .refused(422, "write at least 1s");
     give("sockets", json!([])).refused(422, "send 1 to");
+    // What is wrong with some of them leaves the others alone.
+    let some = give(
+        "sockets",
+        json!([
+            { "scope": { "pop": "moon" }, "meta": { "connections": 1 } },
+            { "scope": dublin, "meta": { "up": true } },
+            { "scope": dublin, "meta": { "connections": 3 } },
+        ]),
+    );
+    let some = some.ok();
+    let refused = some["refused"].as_array().unwrap();
+    assert_eq!((&some["taken"], refused.len()), (&json!(1), 2), "{some}");
+    assert!(refused[0].as_str().unwrap().starts_with("values[0]: no answer is in the scope moon"), "{some}");
+    assert!(refused[1].as_str().unwrap().starts_with("values[1]: wss/eu-west-1/haproxy does not take up"));
     // Silence.
     control.pass(40);
     let feed = control.local("GET", "/api/v1/feeds/sockets").ok();

@@ -198,8 +198,8 @@ impl Keeper {
 
     pub(super) fn contents(&self) -> Contents {
         let mut values = self.kept.clone();
-        for (feed, answer, value) in self.values.fed() {
-            let json = serde_json::to_string(value).expect("values are JSON");
+        for (feed, answer, said) in self.values.said() {
+            let json = serde_json::to_string(said).expect("values are JSON");
             values.insert(format!("feed/{feed}/{answer}"), json);
         }
         for (answer, verdict) in self.values.verdicts() {

@@ -20,16 +20,17 @@ impl Keeper {
                 return Fed::FromTheFuture;
             }
             value.made_at = value.made_at.min(self.now);
-            if held.feed(feed, &answer).is_some_and(|old| old.made_at > value.made_at) {
+            let (count, stale_at) = (value.values.keys().len(), value.stale_at());
+            let older = held.take_feed(feed, &answer, value);
+            if older.len() == count {
                 return Fed::Older;
             }
             touched.add(self.base.steerings_of_answer(&answer).iter().copied());
-            let json = serde_json::to_string(&value).expect("values are JSON");
+            let json = serde_json::to_string(held.feed(feed, &answer)).expect("values are JSON");
             self.unwritten.insert(format!("feed/{feed}/{answer}"), Some(json));
-            let stale_at = value.stale_at().filter(|at| *at >= self.now);
+            let stale_at = stale_at.filter(|at| *at >= self.now);
             self.stale = self.stale.into_iter().chain(stale_at).min();
-            held.put_feed(feed, &answer, value);
-            Fed::Taken
+            if older.is_empty() { Fed::Taken } else { Fed::PartlyOlder(older) }
         });
         let fed = fed.collect();
         self.values = Arc::new(held);
@@ -69,7 +70,7 @@ pub(super) fn values_of(kept: &BTreeMap<String, String>) -> Values {
     for (key, json) in kept {
         if let Some((feed, answer)) = key.strip_prefix("feed/").and_then(|key| key.split_once('/')) {
             match serde_json::from_str(json) {
-                Ok(value) => values.put_feed(feed, answer, value),
+                Ok(said) => values.put_feed(feed, answer, said),
                 Err(error) => warn!("the kept value {key} cannot be read: {error}"),
             }
         } else if let Some(answer) = key.strip_prefix("verdict/") {
