@@ -399,6 +399,10 @@ impl Node {
             || Scope { pop: text("pop"), pool: text("pool"), stack: text("stack"), answer: text("answer") };
         let seconds =
             |name: &str| text(name).map(|span| rhumb::files::parse_duration(&span).unwrap().as_secs());
+        let starts_at = || {
+            let later = |name: &str| seconds(name).map(|s| jiff::SignedDuration::from_secs(s as i64));
+            later("in").map(|later| self.now() + later).or(later("ago").map(|ago| self.now() - ago))
+        };
         let id = || {
             let wanted = scope();
             let view = self.state().view();
@@ -419,7 +423,7 @@ impl Node {
             "drain" => Change::Drain(DrainAsk {
                 scope: scope(),
                 percent: text("percent").map_or(100, |percent| percent.parse().unwrap()),
-                starts_at: seconds("in").map(|s| self.now() + jiff::SignedDuration::from_secs(s as i64)),
+                starts_at: starts_at(),
                 expires_in_s: seconds("for"),
                 return_steps: text("steps").map(|steps| Return {
                     steps: steps.split(',').map(|step| step.parse().unwrap()).collect(),
@@ -430,7 +434,11 @@ impl Node {
                 id: id(),
                 edit: DrainEdit {
                     percent: text("percent").map(|percent| percent.parse().unwrap()),
-                    expires_in_s: seconds("for"),
+                    starts_at: starts_at().map(Some),
+                    expires_in_s: match text("for").as_deref() {
+                        Some("ever") => Some(None),
+                        _ => seconds("for").map(Some),
+                    },
                     ..DrainEdit::default()
                 },
             },

@@ -114,18 +114,30 @@ fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D:
 #[serde(deny_unknown_fields)]
 pub struct DrainPatch {
     /// For how many of a hundred clients.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 100)]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u8, minimum = 1, maximum = 100, required = false)]
     pub percent: Option<u8>,
     /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub reason: Option<String>,
-    /// From now until it ends by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_in: Option<String>,
-    /// How its clients come back.
-    #[serde(default, rename = "return", skip_serializing_if = "Option::is_none")]
-    pub return_steps: Option<ReturnBody>,
+    /// From when on, while it has not begun: its end moves with it. Null begins it now.
+    #[serde(default, deserialize_with = "or_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub starts_at: Option<Option<Time>>,
+    /// From now, or from its start while it has not begun, until it ends by itself. Null: it does not.
+    #[serde(default, deserialize_with = "or_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub expires_in: Option<Option<String>>,
+    /// How its clients come back. Null: the pool's way.
+    #[serde(
+        default,
+        rename = "return",
+        deserialize_with = "or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(value_type = Option<ReturnBody>)]
+    pub return_steps: Option<Option<ReturnBody>>,
     /// Say what would happen, and do nothing.
     #[serde(default)]
     pub dry_run: bool,
@@ -135,6 +147,16 @@ pub struct DrainPatch {
     /// The revision this was made for; another is refused with 412. `If-Match` says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_revision: Option<u64>,
+}
+
+/// A field that may be left out, and may be null to take back what was said.
+fn or_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
+/// A field that may be left out, and is no null: nobody would know what that is to say.
+fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
 }
 
 /// Drains to be lifted by scope: `POST /api/v1/drains/lift`.

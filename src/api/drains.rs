@@ -134,7 +134,7 @@ pub async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result
     Ok(Tagged(view.model.revision, shown::drain(drain, &view, app.now(&view))))
 }
 
-/// Changes a drain. What is not sent stays as it is.
+/// Changes a drain. What is not sent stays as it is; null takes back what was said.
 #[utoipa::path(
     patch, path = "/api/v1/drains/{id}", tag = "drains",
     params(("id" = String, Path, description = "Its identity.")),
@@ -151,8 +151,15 @@ pub async fn edit(
     let edit = DrainEdit {
         percent: body.percent,
         reason: body.reason.clone(),
-        expires_in_s: maybe_seconds("expires_in", body.expires_in.as_deref())?,
-        return_steps: body.return_steps.as_ref().map(return_steps).transpose()?,
+        starts_at: body.starts_at,
+        expires_in_s: match &body.expires_in {
+            Some(span) => Some(maybe_seconds("expires_in", span.as_deref())?),
+            None => None,
+        },
+        return_steps: match &body.return_steps {
+            Some(steps) => Some(steps.as_ref().map(return_steps).transpose()?),
+            None => None,
+        },
     };
     let (reason, flags) = (body.reason.unwrap_or_default(), (body.dry_run, body.force));
     let change = Change::EditDrain { id, edit };

@@ -49,7 +49,7 @@ pub fn drain(drain: &Drain, view: &View, now: Time) -> DrainBody {
             .return_steps
             .as_ref()
             .map(|steps| ReturnBody { steps: steps.steps.clone(), pause: span(steps.pause_s) }),
-        returning_since: drain.returning_since,
+        returning_since: drain.ending_since(now).filter(|_| now >= drain.starts_at),
         revision: drain.revision,
         durable: !view.volatile.contains(&format!("drain/{}", drain.id)),
     }

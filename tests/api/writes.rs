@@ -215,6 +215,7 @@ fn drains_start_end_and_come_back_in_steps() {
     assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-2/haproxy");
     control.pass(601);
     check("returning", 50);
+    assert!(control.local("GET", &path).ok()["returning_since"].is_string(), "it has expired");
     let listed = control.local("GET", "/api/v1/drains?state=returning").ok();
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
     assert_eq!(control.local("GET", "/api/v1/drains?state=active").ok()["items"], json!([]));
@@ -235,6 +236,22 @@ fn an_edit_changes_what_it_names() {
     let shown = control.local("GET", &path).ok();
     assert_eq!((&shown["percent"], &shown["reason"]), (&json!(30), &json!("envoy fails")));
     assert!(shown["expires_at"].is_string());
+    control.local("PATCH", &path).json(&json!({ "expires_in": null })).ok();
+    assert_eq!(control.local("GET", &path).ok()["expires_at"], Value::Null);
+    control.local("PATCH", &path).json(&json!({ "percent": null })).refused(422, "null");
+    let later = (control.hands.now() + jiff::SignedDuration::from_secs(60)).to_string();
+    control.local("PATCH", &path).json(&json!({ "starts_at": later })).refused(409, "began at");
+    // One that begins later moves, and what is drained now is not lifted by one.
+    let mut body = drain(json!({ "pop": "eu-west-1" }));
+    body["starts_at"] = json!(later);
+    control.local("POST", "/api/v1/drains").json(&body).refused(409, "eu-west-1 is drained now by local");
+    let mut body = drain(json!({ "pop": "us-east-1" }));
+    body["starts_at"] = json!(later);
+    let made = control.local("POST", "/api/v1/drains").json(&body).ok();
+    assert!(notes(&made).contains("until then nothing moves"), "{made}");
+    let path = format!("/api/v1/drains/{}", made["id"].as_str().unwrap());
+    control.local("PATCH", &path).json(&json!({ "starts_at": null })).ok();
+    assert_eq!(control.local("GET", &path).ok()["state"], "active");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::checks::{after, check_percent, check_pool, check_reason, check_scope};
 use super::{Draft, DrainAsk, DrainEdit, Refusal, Situation, Which, put, remove};
-use crate::state::model::{Drain, Return, Role, Row, Scope};
+use crate::state::model::{Drain, Return, Role, Row, Scope, Time};
 use crate::state::policy::in_force;
 
 /// The identity of a drain: the same owner and scope is the same drain.
@@ -17,14 +17,9 @@ pub(super) fn drain(ask: &DrainAsk, at: &Situation) -> Result<Draft, Refusal> {
     check_scope(&ask.scope, at)?;
     check_percent(ask.percent)?;
     check_reason(at.reason)?;
-    let starts_at = ask.starts_at.unwrap_or(at.now);
     let id = drain_id(&at.actor.name, &ask.scope);
     let old = at.model.drains.get(&id);
-    // A retry of a drain that has begun does not begin it anew.
-    let starts_at = match old.filter(|old| ask.starts_at.is_none() && old.starts_at <= at.now) {
-        Some(old) if old.ending_since(at.now).is_none() => old.starts_at,
-        _ => starts_at,
-    };
+    let starts_at = start(ask, old, at)?;
     let ends = |start| ask.expires_in_s.map(|s| after(start, s, "expires_in")).transpose();
     let expires_at = match ends(starts_at)? {
         // Asked for anew long after it began: it does not end before it is said.
@@ -44,7 +39,10 @@ pub(super) fn drain(ask: &DrainAsk, at: &Situation) -> Result<Draft, Refusal> {
         returning_since: None,
         revision: old.map_or(0, |old| old.revision),
     };
-    let words = still_drained(&ask.scope, Some(&id), at);
+    let mut words = others_draining(&ask.scope, Some(&id), at);
+    if starts_at > at.now {
+        words.insert(0, format!("it begins at {starts_at:.0}; until then nothing moves"));
+    }
     let mut draft = Draft::new(
         "drain",
         format!("{} by {} %", ask.scope, ask.percent),
@@ -52,6 +50,29 @@ pub(super) fn drain(ask: &DrainAsk, at: &Situation) -> Result<Draft, Refusal> {
     );
     (draft.id, draft.words) = (id, words);
     Ok(draft)
+}
+
+/// From when on a drain is in force. Nothing begins before it is asked for; and a retry of a drain that has begun does
+/// not begin it anew.
+///
+/// # Errors
+/// One that would begin later in place of one that takes clients out now: they would come back until then.
+fn start(ask: &DrainAsk, old: Option<&Drain>, at: &Situation) -> Result<Time, Refusal> {
+    let wanted = ask.starts_at.unwrap_or(at.now).max(at.now);
+    let Some(old) = old.filter(|old| old.percent_at(at.now) > 0) else { return Ok(wanted) };
+    let is_ending = old.ending_since(at.now).is_some();
+    if wanted > at.now {
+        let (how, instead) = match is_ending {
+            true => ("is on its way back from a drain", "wait until every client is back, or lift it with now"),
+            false => ("is drained now", "lift it first, or ask without starts_at to keep it"),
+        };
+        return Err(Refusal::Conflict(format!(
+            "{} {how} by {} ({}), and one that begins later would take its place and bring the clients back at once; \
+             {instead}, or use another token",
+            old.scope, old.owner, old.reason
+        )));
+    }
+    Ok(if is_ending { wanted } else { old.starts_at })
 }
 
 pub(super) fn edit(id: &str, edit: &DrainEdit, at: &Situation) -> Result<Draft, Refusal> {
@@ -64,17 +85,41 @@ pub(super) fn edit(id: &str, edit: &DrainEdit, at: &Situation) -> Result<Draft, 
         check_reason(reason)?;
         drain.reason.clone_from(reason);
     }
+    if let Some(starts_at) = edit.starts_at {
+        move_start(&mut drain, starts_at, at)?;
+    }
     if let Some(seconds) = edit.expires_in_s {
-        drain.expires_at = Some(after(at.now.max(drain.starts_at), seconds, "expires_in")?);
+        let ends = |seconds| after(at.now.max(drain.starts_at), seconds, "expires_in");
+        drain.expires_at = seconds.map(ends).transpose()?;
     }
     if let Some(steps) = &edit.return_steps {
-        drain.return_steps = Some(steps.clone());
+        drain.return_steps = steps.clone().or_else(|| default_return(&drain.scope, at));
     }
     let object = format!("{} by {} %", drain.scope, drain.percent);
-    let words = still_drained(&drain.scope, Some(id), at);
+    let words = others_draining(&drain.scope, Some(id), at);
     let mut draft = Draft::new("drain", object, vec![put(at.model, Row::Drain(drain))]);
     (draft.id, draft.words) = (id.into(), words);
     Ok(draft)
+}
+
+/// Moves the start of a drain that has not begun, and its end with it.
+fn move_start(drain: &mut Drain, wanted: Option<Time>, at: &Situation) -> Result<(), Refusal> {
+    let starts_at = wanted.unwrap_or(at.now).max(at.now);
+    if drain.starts_at <= at.now {
+        return match wanted {
+            Some(wanted) if wanted == drain.starts_at => Ok(()),
+            _ => Err(Refusal::Conflict(format!(
+                "the drain of {} began at {:.0}; starts_at can be moved until it begins",
+                drain.scope, drain.starts_at
+            ))),
+        };
+    }
+    if let Some(expires_at) = drain.expires_at {
+        let lasts = expires_at.duration_since(drain.starts_at).as_secs().unsigned_abs();
+        drain.expires_at = Some(after(starts_at, lasts, "starts_at")?);
+    }
+    drain.starts_at = starts_at;
+    Ok(())
 }
 
 pub(super) fn undrain(which: &Which, now: bool, at: &Situation) -> Result<Draft, Refusal> {
@@ -114,7 +159,7 @@ pub(super) fn undrain(which: &Which, now: bool, at: &Situation) -> Result<Draft,
     for row in &draft.rows {
         without.set(&row.key, row.after.clone());
     }
-    draft.words = still_drained(&scope, None, &Situation { model: &without, ..*at });
+    draft.words = others_draining(&scope, None, &Situation { model: &without, ..*at });
     if draft.words.is_empty() {
         draft.words.push(format!("nothing drains {scope} any more"));
     }
@@ -148,24 +193,25 @@ fn own_drain(id: &str, at: &Situation) -> Result<Drain, Refusal> {
 }
 
 /// What drains a scope in other ways, in words.
-fn still_drained(scope: &Scope, but: Option<&str>, at: &Situation) -> Vec<String> {
+fn others_draining(scope: &Scope, but: Option<&str>, at: &Situation) -> Vec<String> {
     let overlaps = |drain: &&Drain| at.base.overlap(scope, &drain.scope);
     let others = at.model.drains.values().filter(|drain| Some(drain.id.as_str()) != but).filter(overlaps);
-    others
-        .map(|drain| {
-            let percent = drain.percent_at(at.now);
-            let how = match drain.ending_since(at.now) {
-                _ if at.now < drain.starts_at => format!("will be drained from {:.0}", drain.starts_at),
-                Some(_) => "is on its way back from a drain".into(),
-                None => "stays out: drained".into(),
-            };
-            format!("{} {how} by {}, {percent} % ({})", drain.scope, drain.owner, drain.reason)
-        })
-        .collect()
+    others.map(|drain| still_drained(drain, at)).collect()
+}
+
+/// What a drain does now, in words.
+pub(super) fn still_drained(drain: &Drain, at: &Situation) -> String {
+    let percent = drain.percent_at_most(at.now);
+    let how = match drain.ending_since(at.now) {
+        _ if at.now < drain.starts_at => format!("will be drained from {:.0}", drain.starts_at),
+        Some(_) => "is on its way back from a drain".into(),
+        None => "stays out: drained".into(),
+    };
+    format!("{} {how} by {}, {percent} % ({})", drain.scope, drain.owner, drain.reason)
 }
 
 fn nothing_to_lift(scope: &Scope, at: &Situation) -> String {
-    let others: Vec<String> = still_drained(scope, None, at);
+    let others: Vec<String> = others_draining(scope, None, at);
     if others.is_empty() {
         return format!("nothing drains {scope}");
     }

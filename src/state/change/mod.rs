@@ -157,10 +157,12 @@ pub struct DrainEdit {
     pub percent: Option<u8>,
     /// Why.
     pub reason: Option<String>,
-    /// Seconds from now until it ends by itself.
-    pub expires_in_s: Option<u64>,
-    /// How its clients come back.
-    pub return_steps: Option<Return>,
+    /// From when on, while it has not begun; or now.
+    pub starts_at: Option<Option<Time>>,
+    /// Seconds from now, or from its start, until it ends by itself; or never.
+    pub expires_in_s: Option<Option<u64>>,
+    /// How its clients come back; or the pool's way.
+    pub return_steps: Option<Option<Return>>,
 }
 
 /// Which drains.
