@@ -475,7 +475,10 @@ impl Node {
                 },
                 idempotency_key: text("key"),
             },
-            "advance" => Change::Migrate { id: text("id").unwrap(), step: MigrationStep::Advance },
+            "advance" => {
+                let step = text("step").map(|step| step.parse().unwrap());
+                Change::Migrate { id: text("id").unwrap(), step: MigrationStep::Advance(step) }
+            }
             "hold" => Change::Migrate { id: text("id").unwrap(), step: MigrationStep::Hold },
             "resume" => Change::Migrate { id: text("id").unwrap(), step: MigrationStep::Resume },
             "rollback" => match text("to") {

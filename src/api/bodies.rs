@@ -361,7 +361,30 @@ pub enum GuardBody {
     Ignore,
 }
 
-/// A step of a migration: `POST /api/v1/migrations/{id}/advance|hold|resume|rollback`.
+/// The next step of a migration: `POST /api/v1/migrations/{id}/advance`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "step": 2, "reason": "it looks good" }))]
+#[serde(deny_unknown_fields)]
+pub struct AdvanceBody {
+    /// Which step, by its number over all waves, from 1: one more than the migration's `step`. The step it is at
+    /// changes nothing, so that a retry is safe; any other is 409.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
+    /// Why; may be empty.
+    #[serde(default)]
+    pub reason: String,
+    /// Say what would happen, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Pass the guards; needs a reason.
+    #[serde(default)]
+    pub force: bool,
+    /// The revision this was made for; another is refused with 412. `If-Match` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_revision: Option<u64>,
+}
+
+/// A change of a migration: `POST /api/v1/migrations/{id}/hold|resume|rollback`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({ "reason": "it looks good" }))]
 #[serde(deny_unknown_fields)]
@@ -395,6 +418,10 @@ pub struct MigrationBody {
     pub waves: Vec<Vec<String>>,
     /// Percent of the clients on the new stack at each step.
     pub steps: Vec<u8>,
+    /// The number of the step it is at, over all waves, from 1.
+    pub step: usize,
+    /// How many steps there are, over all waves.
+    pub steps_in_all: usize,
     /// How long each step soaks.
     pub soak: Option<String>,
     /// What it does when something goes wrong.

@@ -11,15 +11,16 @@ use utoipa::IntoParams;
 use super::App;
 use super::auth::Caller;
 use super::bodies::{
-    Changed, GuardBody, HistoryLine, MigrationBody, MigrationPop, NewMigration, Page, ShareBody, StepBody,
+    AdvanceBody, Changed, GuardBody, HistoryLine, MigrationBody, MigrationPop, NewMigration, Page, ShareBody,
+    StepBody,
 };
 use super::problem::Problem;
 use super::shown::{Tagged, weights};
-use super::take::{IfMatch, Input, Params, Part, maybe_seconds, span};
+use super::take::{IfMatch, Input, Params, Part, maybe_span, span};
 use super::write::{Ask, created, done, write};
 use crate::state::base::Base;
 use crate::state::change::{Change, MigrationStep, TEXT_CHARS_MAX, no_such};
-use crate::state::migration::due_at;
+use crate::state::migration::{due_at, step_number, steps};
 use crate::state::model::{Migration, MigrationGuard, MigrationState, Plan};
 use crate::state::view::View;
 
@@ -85,7 +86,7 @@ pub async fn show(
         (
             "Idempotency-Key" = Option<String>,
             Header,
-            description = "Makes a second start of the same plan a repetition.",
+            description = "Makes a second start of the same plan by the same token a repetition.",
         ),
     ),
     request_body = NewMigration,
@@ -136,7 +137,7 @@ fn plan(body: &NewMigration, base: &Base) -> Result<Plan, Problem> {
         to: body.to.clone(),
         waves,
         steps: body.steps.clone(),
-        soak_s: maybe_seconds("soak", body.soak.as_deref())?,
+        soak_s: maybe_span("soak", body.soak.as_deref())?,
         guard: match body.guard {
             GuardBody::Hold => MigrationGuard::Hold,
             GuardBody::RollBack => MigrationGuard::RollBack,
@@ -145,11 +146,11 @@ fn plan(body: &NewMigration, base: &Base) -> Result<Plan, Problem> {
     })
 }
 
-/// Makes the next step of a migration.
+/// Makes the next step of a migration. A retry that names the step makes no second one.
 #[utoipa::path(
     post, path = "/api/v1/migrations/{id}/advance", tag = "migrations",
     params(("id" = String, Path, description = "Its identity.", example = "wss-1")),
-    request_body = Option<StepBody>,
+    request_body = Option<AdvanceBody>,
     responses((status = 200, description = "It is served from the next packet on.", body = Changed)),
 )]
 pub async fn advance(
@@ -157,9 +158,11 @@ pub async fn advance(
     caller: Caller,
     id: Path<String>,
     if_match: IfMatch,
-    body: Input<StepBody>,
+    Input(body): Input<AdvanceBody>,
 ) -> Result<Response, Problem> {
-    step(app, caller, id, if_match, body, MigrationStep::Advance).await
+    let AdvanceBody { step: wanted, reason, dry_run, force, expected_revision } = body;
+    let body = Input(StepBody { reason, dry_run, force, expected_revision });
+    step(app, caller, id, if_match, body, MigrationStep::Advance(wanted)).await
 }
 
 /// Keeps a migration where it is.
@@ -248,6 +251,8 @@ fn body(migration: &Migration, app: &App, view: &View, shares: &[ShareBody]) -> 
         to: plan.to.clone(),
         waves: plan.waves.clone(),
         steps: plan.steps.clone(),
+        step: step_number(migration),
+        steps_in_all: steps(plan),
         soak: plan.soak_s.map(span),
         guard: match plan.guard {
             MigrationGuard::Hold => GuardBody::Hold,

@@ -9,7 +9,7 @@ use super::plan::read_plan;
 use super::print_problems;
 use super::show::{Table, Tone, clock, loud, moment, percent, plain, show, state};
 use super::written::{WriteArgs, write_and_tell};
-use crate::api::bodies::{GuardBody, MigrationBody, NewMigration, StepBody};
+use crate::api::bodies::{AdvanceBody, GuardBody, MigrationBody, NewMigration, StepBody};
 use crate::state::model::Time;
 
 /// Steps of the history that are shown.
@@ -65,7 +65,14 @@ enum Command {
         watch: bool,
     },
     /// Take the next step now.
-    Advance(StepArgs),
+    Advance {
+        /// Only if this is the next step, by its number as `rhumb migrate status` shows it: a retry makes no second
+        /// step.
+        #[arg(long, value_name = "NUMBER")]
+        step: Option<usize>,
+        #[command(flatten)]
+        args: StepArgs,
+    },
     /// Take no further step until `resume`; what is moved stays moved.
     Hold(StepArgs),
     /// Go on after `hold`, or after a guard has held it.
@@ -114,7 +121,19 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
             });
             Ok(tell(&answers, json, |said| words(&said.body, said.at)))
         }),
-        Command::Advance(args) => step(args, "advance"),
+        Command::Advance { step, args } => {
+            let request = |server: &Server, dry_run| {
+                let body = AdvanceBody {
+                    step: *step,
+                    reason: args.reason.clone(),
+                    dry_run,
+                    force: args.write.force,
+                    expected_revision: None,
+                };
+                Ok(Request::post(&["migrations", &find(server, args.id.as_deref())?, "advance"], &body))
+            };
+            write_and_tell(&servers, json, &args.write, request)
+        }
         Command::Hold(args) => step(args, "hold"),
         Command::Resume(args) => step(args, "resume"),
         Command::Rollback(args) => step(args, "rollback"),
@@ -182,6 +201,7 @@ fn words(migration: &MigrationBody, now: Time) -> String {
     }
     let steps: Vec<String> = migration.steps.iter().map(u8::to_string).collect();
     text += &format!("started  {} by {}\n", moment(migration.started_at, now), migration.owner);
+    text += &format!("at step  {} of {}\n", migration.step, migration.steps_in_all);
     text += &format!("steps    {} %, ", steps.join(", "));
     text += &match (&migration.soak, migration.next_at) {
         (None, _) => "each by `rhumb migrate advance`\n".into(),

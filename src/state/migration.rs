@@ -24,7 +24,7 @@ pub fn open_at<'m>(model: &'m Model, pool: &str, pop: &str) -> Option<&'m Migrat
 /// Begins a migration, with its first step.
 pub fn start(plan: &Plan, key: Option<&str>, at: &Situation) -> Result<Draft, Refusal> {
     if let Some(key) = key
-        && let Some(begun) = at.model.migrations.values().find(|m| m.idempotency_key.as_deref() == Some(key))
+        && let Some(begun) = begun_with(key, at)
     {
         if begun.plan != *plan {
             let message = format!("the key was used for another plan, {}; choose another key", begun.id);
@@ -59,6 +59,12 @@ pub fn start(plan: &Plan, key: Option<&str>, at: &Situation) -> Result<Draft, Re
     let mut draft = advance(migration, at)?;
     draft.action = "migration started";
     Ok(draft)
+}
+
+/// The migration that the asker began with a key: another's key is another key.
+fn begun_with<'m>(key: &str, at: &Situation<'m>) -> Option<&'m Migration> {
+    let mut own = at.model.migrations.values().filter(|migration| migration.owner == at.actor.name);
+    own.find(|migration| migration.idempotency_key.as_deref() == Some(key))
 }
 
 fn check_plan(plan: &Plan, at: &Situation) -> Result<(), Refusal> {
@@ -127,36 +133,92 @@ pub fn step(id: &str, step: MigrationStep, at: &Situation) -> Result<Draft, Refu
         return Err(Refusal::NotFound(no_such("migration", id, at.model.migrations.keys())));
     };
     check_pool(Some(&migration.plan.pool), at)?;
-    let ended = || Refusal::Conflict(format!("the migration {id} has ended"));
-    match step {
-        MigrationStep::RollBack => match migration.state {
-            MigrationState::RolledBack => Ok(Draft::new("migration rolled back", id, Vec::new())),
-            _ => roll_back(migration, at),
-        },
-        _ if !migration.is_open() => Err(ended()),
-        MigrationStep::Hold => {
-            let why = if at.reason.is_empty() { "by hand" } else { at.reason };
-            let mut draft = Draft::new(
-                "migration held",
-                id,
-                vec![put(at.model, Row::Migration(held(migration, why, at.now)))],
-            );
-            draft.id = id.into();
-            Ok(draft)
+    let unchanged = |action, words: String| {
+        let mut draft = Draft::new(action, id, Vec::new());
+        (draft.id, draft.words) = (id.into(), vec![words]);
+        Ok(draft)
+    };
+    let changed = |action, next: Migration| {
+        let mut draft = Draft::new(action, id, vec![put(at.model, Row::Migration(next))]);
+        draft.id = id.into();
+        Ok(draft)
+    };
+    match (step, migration.state) {
+        (MigrationStep::RollBack, MigrationState::RolledBack) => {
+            unchanged("migration rolled back", format!("{id} was rolled back before"))
         }
-        MigrationStep::Resume => {
+        (MigrationStep::RollBack, _) => roll_back(migration, at),
+        (MigrationStep::Advance(wanted), _) => match is_made(migration, wanted)? {
+            true => unchanged("migration step", format!("{id} is at that step, {}", standing(migration))),
+            false => advance(migration.clone(), at),
+        },
+        (_, MigrationState::Done | MigrationState::RolledBack) => Err(ended(id)),
+        (MigrationStep::Hold, MigrationState::Held) => {
+            unchanged("migration held", format!("{id} is held already: {}", migration.why))
+        }
+        (MigrationStep::Hold, MigrationState::Running) => {
+            let why = if at.reason.is_empty() { "by hand" } else { at.reason };
+            changed("migration held", held(migration, why, at.now))
+        }
+        (MigrationStep::Resume, MigrationState::Running) => {
+            unchanged("migration resumed", format!("{id} is running already"))
+        }
+        (MigrationStep::Resume, MigrationState::Held) => {
             let mut next = migration.clone();
             next.state = MigrationState::Running;
             next.why.clear();
             // A pause is no soaking: the step begins anew.
             next.step_since = at.now;
             note(&mut next, at.now, "resumed".into());
-            let mut draft = Draft::new("migration resumed", id, vec![put(at.model, Row::Migration(next))]);
-            draft.id = id.into();
-            Ok(draft)
+            changed("migration resumed", next)
         }
-        MigrationStep::Advance => advance(migration.clone(), at),
     }
+}
+
+fn ended(id: &str) -> Refusal {
+    Refusal::Conflict(format!("the migration {id} has ended"))
+}
+
+/// Whether the step that is asked for was made before, so that a retry of `advance` makes no second one.
+///
+/// # Errors
+/// Where it is not the next step, or no step can follow.
+fn is_made(migration: &Migration, wanted: Option<usize>) -> Result<bool, Refusal> {
+    let id = &migration.id;
+    let (at, all) = (step_number(migration), steps(&migration.plan));
+    let is_done = migration.state == MigrationState::Done;
+    match wanted {
+        Some(wanted) if wanted == at || is_done && wanted == all + 1 => return Ok(true),
+        _ if !migration.is_open() => return Err(ended(id)),
+        Some(wanted) if wanted != at + 1 => {
+            return Err(Refusal::Conflict(format!(
+                "{id} is at {}, so that the next is {}, and not {wanted}",
+                standing(migration),
+                at + 1
+            )));
+        }
+        _ => {}
+    }
+    match migration.state {
+        MigrationState::Held => {
+            Err(Refusal::Conflict(format!("{id} is held: {}; resume it first", migration.why)))
+        }
+        _ => Ok(false),
+    }
+}
+
+/// How many steps a plan has, over all its waves.
+pub fn steps(plan: &Plan) -> usize {
+    plan.waves.len() * plan.steps.len()
+}
+
+/// The number of the step a migration is at, from 1, over all its waves; 0 before the first.
+pub fn step_number(migration: &Migration) -> usize {
+    migration.step.map_or(0, |step| migration.wave * migration.plan.steps.len() + step + 1)
+}
+
+fn standing(migration: &Migration) -> String {
+    format!("step {} of {}", step_number(migration), steps(&migration.plan))
 }
 
 /// A migration that waits for a person.
@@ -209,10 +271,21 @@ fn advance(mut migration: Migration, at: &Situation) -> Result<Draft, Refusal> {
             format!("{id}: {what}")
         }
     };
+    let words = whats_next(&migration);
     rows.push(put(at.model, Row::Migration(migration)));
     let mut draft = Draft::new("migration step", object, rows);
-    draft.id = id;
+    (draft.id, draft.words) = (id, vec![words]);
     Ok(draft)
+}
+
+/// Where it is, and what makes it go on.
+fn whats_next(migration: &Migration) -> String {
+    let standing = standing(migration);
+    match (migration.state, due_at(migration)) {
+        (MigrationState::Done, _) => format!("that was {standing}, the last"),
+        (_, Some(due)) => format!("it is at {standing}, and goes on by itself at {due:.0}"),
+        (_, None) => format!("it is at {standing}, and waits for advance"),
+    }
 }
 
 fn shift(plan: &Plan, pop: &str, percent: u8, owner: &str, at: &Situation) -> RowChange {
@@ -289,7 +362,7 @@ pub fn due(
         (Some(why), _) => return Some((MigrationStep::Hold, why)),
         (None, _) => {}
     }
-    (due_at(migration)? <= now).then(|| (MigrationStep::Advance, String::new()))
+    (due_at(migration)? <= now).then(|| (MigrationStep::Advance(None), String::new()))
 }
 
 /// When its next step follows by itself.

@@ -463,7 +463,12 @@ fn a_migration_and_its_way_back() {
         shown["pops"].as_array().unwrap().iter().map(|pop| json!([pop["state"], pop["percent"]])).collect()
     };
     assert_eq!(percents(), [json!(["moving", 10.0]), json!(["waiting", 40.0]), json!(["waiting", 0.0])]);
-    control.local("POST", "/api/v1/migrations/wss-1/advance").ok();
+    for changed in [true, false] {
+        let step = control.local("POST", "/api/v1/migrations/wss-1/advance").json(&json!({ "step": 2 })).ok();
+        assert_eq!(step["changed"], changed, "a retry makes no second step");
+    }
+    let shown = control.local("GET", "/api/v1/migrations/wss-1").ok();
+    assert_eq!((&shown["step"], &shown["steps_in_all"]), (&json!(2), &json!(4)));
     control.pass(1801);
     control.pass(1);
     assert_eq!(percents(), [json!(["moved", 100.0]), json!(["moving", 10.0]), json!(["moving", 10.0])]);
@@ -490,6 +495,9 @@ fn a_migration_and_its_way_back() {
     let both =
         json!({ "pool": "wss", "from": "haproxy", "to": "envoy", "pops": ["*"], "waves": [["eu-west-1"]] });
     control.local("POST", "/api/v1/migrations").json(&both).refused(422, "either pops or waves");
+    let mut hasty = plan.clone();
+    hasty["soak"] = json!("0s");
+    control.local("POST", "/api/v1/migrations").json(&hasty).refused(422, "write at least 1s");
     let every = json!({ "pool": "wss", "from": "haproxy", "to": "envoy", "pops": ["*"] });
     control.local("POST", "/api/v1/migrations").json(&every).ok();
     assert_eq!(control.local("GET", "/api/v1/migrations/wss-2").ok()["pops"].as_array().unwrap().len(), 13);
@@ -526,7 +534,9 @@ fn steering_goes_back_to_a_revision() {
     let dry = control.local("POST", "/api/v1/rollback").json(&body).ok();
     assert_eq!((&dry["changed"], &dry["revision"]), (&json!(true), &json!(2)));
     body["dry_run"] = json!(false);
-    control.local("POST", "/api/v1/rollback").json(&body).ok();
+    let back = control.local("POST", "/api/v1/rollback").json(&body).ok();
+    assert!(notes(&back).contains("eu-west-1 stays out: drained by local, 100 %"), "{back}");
+    assert!(notes(&back).contains("pool wss at eu-west-2: 100 % haproxy (it was"), "{back}");
     assert_eq!(control.local("GET", "/api/v1/pools/wss/splits/eu-west-2").ok()["owner"], Value::Null);
     assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-2/haproxy");
     for dry_run in [true, false] {

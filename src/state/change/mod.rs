@@ -17,6 +17,7 @@ mod rollback;
 mod splits;
 mod suspensions;
 mod tokens;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -182,8 +183,8 @@ pub enum Which {
 /// What to do with a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MigrationStep {
-    /// The next step.
-    Advance,
+    /// The next step; where it is named by its number, only if that is the next.
+    Advance(Option<usize>),
     /// Stay here.
     Hold,
     /// Go on by itself, if the plan says so.
@@ -311,6 +312,7 @@ pub fn decide(change: &Change, at: &Situation) -> Result<Draft, Refusal> {
     for row in &draft.rows {
         after.set(&row.key, row.after.clone());
     }
+    draft.words.extend(words::of_splits(&draft.rows, at.model, &after, at));
     draft.guards.extend(super::guards::guards(at.base, at.model, &after, &draft.rows, at.now));
     Ok(draft)
 }

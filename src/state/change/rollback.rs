@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Draft, Refusal, Situation, check_reason, put};
+use super::{Draft, Refusal, Situation, check_reason, put, words};
 use crate::state::migration;
 use crate::state::model::{Entry, Row, RowChange};
 
@@ -30,5 +30,7 @@ pub(super) fn roll_back(to: u64, since: &[Entry], at: &Situation) -> Result<Draf
         put(at.model, Row::Migration(migration::held(open, "steering was rolled back", at.now)))
     }));
     let object = format!("drains, splits, monitors and policies to revision {to}");
-    Ok(Draft::new("rolled back", object, rows))
+    let mut draft = Draft::new("rolled back", object, rows);
+    draft.words = words::of_drains(&wanted, at);
+    Ok(draft)
 }

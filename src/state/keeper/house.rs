@@ -98,7 +98,7 @@ impl Keeper {
             .map(|drain| ours(Change::EndDrain { id: drain.id.clone() }, "every client is back".into()));
         let migrations = model.migrations.values().filter_map(|migration| {
             let (step, why) = migration::due(migration, &self.base, &self.values, now)?;
-            let why = if step == MigrationStep::Advance { "it has soaked".into() } else { why };
+            let why = if matches!(step, MigrationStep::Advance(_)) { "it has soaked".into() } else { why };
             Some(ours(Change::Migrate { id: migration.id.clone(), step }, why))
         });
         let is_over = |until: Option<Time>| until.is_some_and(|until| until <= now);
