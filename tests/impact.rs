@@ -2,8 +2,8 @@
 //!
 //! `tests/data/impact.txt` has the cases, over the example as it stands. A case begins with `== title`; then
 //! what is supposed: `drain POP PERCENT`, `split POP HAPROXY ENVOY`, `down POP`,
-//! `load POP CONNECTIONS` (with marks at 8000 and 10000), `capacity POP NUMBER`; and under `-- words` what is
-//! said. `UPDATE=1 cargo test --test impact` writes what is said into the file.
+//! `load POP CONNECTIONS` (with marks at 8000 and 10000), `capacity POP NUMBER`, and with `was` before it what was so
+//! before; and under `-- words` what is said. `UPDATE=1 cargo test --test impact` writes what is said into the file.
 
 mod support;
 
@@ -15,6 +15,7 @@ use rhumb::engine::Snapshot;
 use rhumb::state::Loaded;
 use rhumb::state::impact::{
     Capacities, Client, Impact, RecordImpact, address_space, address_space_v6, compare, compare_space,
+    compare_within,
 };
 use rhumb::state::model::{LiveValues, Scope};
 use rhumb::state::whatif::{WhatIf, suppose};
@@ -76,10 +77,14 @@ fn what_is_said() {
     let mut wrong = Vec::new();
     for case in cases {
         let (head, expected) = case.split_once("-- words\n").unwrap_or((case, ""));
-        let mut what_if = WhatIf::default();
+        let (mut was, mut is) = (WhatIf::default(), WhatIf::default());
         let mut capacities = Capacities::new();
         for line in head.lines().skip(1).filter(|line| !line.is_empty()) {
             let words: Vec<&str> = line.split_whitespace().collect();
+            let (what_if, words) = match words[0] {
+                "was" => (&mut was, &words[1..]),
+                _ => (&mut is, &words[..]),
+            };
             let number =
                 |at: usize| words[at].parse::<f64>().unwrap_or_else(|error| panic!("{line}: {error}"));
             match words[0] {
@@ -102,7 +107,8 @@ fn what_is_said() {
                 other => panic!("what is `{other}`?"),
             }
         }
-        let impact = compare(&snapshot, &suppose(&snapshot, &what_if), &clients).with_capacities(&capacities);
+        let impact = compare(&suppose(&snapshot, &was), &suppose(&snapshot, &is), &clients)
+            .with_capacities(&capacities);
         holds(&impact);
         let said: String = impact.words().iter().map(|sentence| format!("{sentence}\n")).collect();
         updated += &format!("== {head}-- words\n{said}\n");
@@ -163,6 +169,36 @@ fn of_three_by_chance_a_third_moves() {
     assert!((told.moved - dublin.before).abs() < 0.004, "{} {}", told.moved, dublin.before);
     let ireland = told.countries.iter().find(|country| country.country.as_deref() == Some("IE")).unwrap();
     assert!((ireland.moved - 1.0 / 3.0).abs() < 0.1, "{ireland:?}");
+}
+
+/// Where a sample is small, a coin counts with its chance, and the words say on how much it rests.
+#[test]
+fn one_network_alone() {
+    let Loaded { snapshot, world, .. } = example();
+    let irish = "134.226.0.0".parse().unwrap();
+    let client = Client::of_query(&world, irish, 24, place_of(&snapshot, "wss-primary.example.com").unwrap());
+    let impact = compare(&snapshot, &suppose(&snapshot, &drained("eu-west-1", 30)), &[client]);
+    assert!((of(&impact, "wss-primary").moved - 0.3).abs() < 1e-9);
+    let words = impact.words();
+    assert!(words[0].starts_with("30 % of the clients (one network alone) of wss-primary"), "{words:?}");
+    assert_eq!(words.last().unwrap(), "nobody has asked for 1 record that it concerns");
+}
+
+/// With less work there are fewer clients of each, spread over the world all the same; with none the records are
+/// counted.
+#[test]
+fn work_is_bounded() {
+    let Loaded { snapshot, world, .. } = example();
+    let after = suppose(&snapshot, &drained("us-east-1", 100));
+    let clients = address_space(&world, 20_000);
+    let whole = compare(&snapshot, &after, &clients);
+    let part = compare_within(&snapshot, &after, &clients, 20_000);
+    let (one, other) = (of(&whole, "wss-primary"), of(&part, "wss-primary"));
+    assert!(other.estimated_from < one.estimated_from, "{:?}", other.estimated_from);
+    assert!((one.moved - other.moved).abs() < 0.02, "{} {}", one.moved, other.moved);
+    let none = compare_within(&snapshot, &after, &clients, 0);
+    assert_eq!((none.records.len(), none.unseen, none.is_nothing()), (0, 3, false));
+    assert!(none.words()[0].starts_with("3 more records can move too, and were not looked at"));
 }
 
 /// Drains, splits, what is down, and load between the marks, anywhere.
@@ -231,18 +267,17 @@ proptest! {
         holds(&compare(&suppose(snapshot, &before), &suppose(snapshot, &after), clients));
     }
 
-    /// A drain of so many percent moves so many of the PoP's clients, and nobody else.
+    /// A drain of so many percent moves so many of the PoP's clients, and nobody else, whoever is in the sample.
     #[test]
     fn a_drain_moves_its_share(percent in 1..=100u8, pop in prop::sample::select(vec!["us-east-1", "eu-central-1", "ap-northeast-1"])) {
         let Loaded { snapshot, world, .. } = &example();
-        let mut clients = address_space(world, CLIENTS);
+        let mut clients = address_space(world, 300);
         clients.iter_mut().for_each(|client| client.record = place_of(snapshot, "wss-primary.example.com"));
         let impact = compare(snapshot, &suppose(snapshot, &drained(pop, percent)), &clients);
         let told = of(&impact, "wss-primary");
         prop_assert!(told.moves.iter().all(|way| way.from == pop), "{:?}", told.moves);
         let whole = told.pops.iter().find(|other| other.pop == pop).unwrap().before;
-        let (share, count) = (f64::from(percent) / 100.0, whole * CLIENTS as f64);
-        let bound = 5.0 * (share * (1.0 - share) / count).sqrt() + 1e-9;
-        prop_assert!((told.moved / whole - share).abs() <= bound, "{} of {whole}, {share} within {bound}", told.moved);
+        let share = f64::from(percent) / 100.0;
+        prop_assert!(whole > 0.0 && (told.moved / whole - share).abs() < 1e-9, "{} of {whole}", told.moved);
     }
 }

@@ -268,6 +268,28 @@ fn guards_say_what_would_happen() {
     );
 }
 
+#[test]
+fn what_begins_later_is_told_for_then() {
+    let walk = Walk::start();
+    let body = json!({
+        "scope": { "pop": "eu-west-1" }, "percent": 30, "reason": "works", "starts_at": "2100-01-01T02:00:00Z",
+    });
+    let told = walk.api().ok("POST", "/api/v1/drains", with(body.clone(), json!({ "dry_run": true })));
+    assert_eq!(told["impact"]["at"], "2100-01-01T02:00:00Z");
+    let words = told["impact"]["words"][0].as_str().unwrap();
+    assert!(words.starts_with("from 2100-01-01T02:00:00Z on: ") && words.contains(" move: "), "{told}");
+    assert!(told["notes"].to_string().contains("until then nothing moves"), "{told}");
+    let primary = |told: &Value| {
+        let is_it = |record: &&Value| record["records"].to_string().contains("wss-primary");
+        told["impact"]["records"].as_array().unwrap().iter().find(is_it).unwrap().clone()
+    };
+    let dublin = primary(&told)["pops"].as_array().unwrap().iter().find(|pop| pop["pop"] == "eu-west-1").cloned();
+    let share = |side: &str| dublin.as_ref().unwrap()[side].as_f64().unwrap();
+    assert!((share("after") - 0.7 * share("before")).abs() < 1e-9, "30 % are 30 %: {dublin:?}");
+    // The write itself does not wait for any of it.
+    assert_eq!(walk.api().ok("POST", "/api/v1/drains", body)["impact"], Value::Null);
+}
+
 /// Sends two requests at once, from two callers; how often each status came.
 fn race(walk: &Walk, requests: [(&Api, Value); 2]) -> BTreeMap<u16, usize> {
     let barrier = Barrier::new(2);

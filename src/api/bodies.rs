@@ -253,7 +253,7 @@ pub struct Changed {
     /// Guards that only `force` passes; for `dry_run`.
     #[serde(default)]
     pub guards: Vec<String>,
-    /// Whom it moves, and where to; for `dry_run` and for drains.
+    /// Whom it moves, and where to; for `dry_run`.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub impact: Option<serde_json::Value>,

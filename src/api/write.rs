@@ -61,19 +61,21 @@ pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, 
     if ask.dry_run {
         app.limits.count_dry_run(&caller)?;
         let (draft, after) = draft(app, &before, &caller, &ask).await?;
+        let changed = !draft.rows.is_empty();
         let mut notes = draft.words;
         notes.extend(fail_open(&before.base, &scopes, &after, app.now(&before)));
+        let told = if changed { impact(app, before.clone(), after).await } else { None };
         return Ok(Changed {
             revision: before.model.revision,
             id: draft.id,
             action: draft.action.into(),
             object: draft.object,
             notes,
-            changed: !draft.rows.is_empty(),
+            changed,
             durable: true,
             dry_run: true,
             guards: draft.guards,
-            impact: impact(app, before.clone(), after).await,
+            impact: told,
             ttl_s: ttl_s(&before.base, &scopes),
         });
     }
@@ -111,12 +113,6 @@ pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, 
     if !done.durable {
         notes.push("NOT DURABLE: it is served from memory until the store can be written".into());
     }
-    // By now it is served: who counts the clients it moves keeps only the caller waiting.
-    let is_drain = matches!(ask.change, Change::Drain(_) | Change::EditDrain { .. } | Change::Undrain { .. });
-    let impact = match done.changed && is_drain {
-        true => impact(app, before, (*after.model).clone()).await,
-        false => None,
-    };
     Ok(Changed {
         revision: done.revision,
         id: done.id,
@@ -127,7 +123,8 @@ pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, 
         durable: done.durable,
         dry_run: false,
         guards: done.forced,
-        impact,
+        // Whoever wants to know whom it moves asks before: a write does not wait for that.
+        impact: None,
         ttl_s: ttl_s(&after.base, &scopes),
     })
 }

@@ -196,6 +196,8 @@ struct Impact {
 struct RecordImpact {
     records: Vec<String>,
     #[serde(default)]
+    count: usize,
+    #[serde(default)]
     pops: Vec<PopImpact>,
 }
 
@@ -218,7 +220,7 @@ fn impact_words(impact: &serde_json::Value, with_numbers: bool) -> String {
             continue;
         }
         let name = record.records.first().map_or("", String::as_str);
-        text += &match record.records.len() {
+        text += &match record.count.max(record.records.len()) {
             0 | 1 => format!("Clients of {name}"),
             all => format!("Clients of {name} and {} more", all - 1),
         };

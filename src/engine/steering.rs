@@ -10,6 +10,8 @@
 //! splits is one list, copied. Never empty (DESIGN, decision 4) is the ladder of [`Rung`]s, here and
 //! nowhere else.
 
+pub mod chances;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

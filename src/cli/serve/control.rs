@@ -4,7 +4,7 @@
 //! workers -> counters, samples -> Observed -> metrics, shares, impact, wanted
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,15 +25,25 @@ use crate::geo::World;
 use crate::health::notify::{HookStatus, Notices};
 use crate::health::pilot::Pilot;
 use crate::listeners::Counters;
-use crate::state::impact::{self, Client, Served};
+use crate::state::impact::{self, Client, Served, thousands};
 use crate::state::keeper::{Note, State};
 use crate::state::live::{Touched, refresh};
-use crate::state::model::{Drain, Model, Time};
+use crate::state::model::{Drain, Model, Scope, Split, Time};
 use crate::state::traffic::{Traffic, Window};
 use crate::state::view::{StoreState, View};
 
 /// How often the counters are looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Runs of chains for one look at whom a change moves: somebody waits for it, and ten thousand records are not to
+/// take seconds.
+const WALKS: usize = 500_000;
+
+/// Groups of records whose numbers go over the API; of more, the words say how many there are.
+const GROUPS_SENT: usize = 20;
+
+/// Names of records that go over the API for each group.
+const NAMES_SENT: usize = 10;
 
 /// Clients whose fate tells that of all: of the last hour's, or of the address space while nobody has asked.
 const CLIENTS: usize = 4096;
@@ -148,32 +158,52 @@ impl Observed {
         body.collect()
     }
 
-    /// Whom a change moves: of the clients of the last hour, else of the address space.
+    /// Whom a change moves: of the clients of the last hour, else of the address space. Now, and beside that when a
+    /// drain begins that begins later.
     fn impact(&self, view: &View, model: &Model) -> Option<serde_json::Value> {
-        // A drain that begins later is shown as it will be, beside what is so then without it.
+        let now = view.believed(Time::now());
         let is_new = |drain: &&Drain| view.model.drains.get(&drain.id) != Some(drain);
-        let begins = model.drains.values().filter(is_new).map(|drain| drain.starts_at);
-        let at = begins.fold(view.believed(Time::now()), Time::max);
-        let (before, after) = (as_it_would_be(view, &view.model, at), as_it_would_be(view, model, at));
+        let later = model.drains.values().filter(is_new).map(|drain| drain.starts_at).max();
         let (clients, by) = self.clients(view);
-        let said = impact::compare(&before, &after, &clients)
-            .with_capacities(&impact::capacities(&view.base, model));
-        let words = said.words();
+        let touched = Touched::Steerings(changed(view, model));
+        let capacities = impact::capacities(&view.base, model);
+        let told = |at| {
+            let before = as_it_would_be(view, &view.model, &touched, at);
+            let after = as_it_would_be(view, model, &touched, at);
+            impact::compare_within(&before, &after, &clients, WALKS).with_capacities(&capacities)
+        };
+        let mut said = told(now);
+        let mut words = said.words();
+        let mut at = now;
+        if let Some(later) = later.filter(|later| *later > now) {
+            let then = told(later);
+            words.extend(then.words().into_iter().map(|word| format!("from {later:.0} on: {word}")));
+            if said.is_nothing() {
+                (said, at) = (then, later);
+            }
+        }
+        said.cut(GROUPS_SENT, NAMES_SENT);
         let mut json = serde_json::to_value(said).ok()?;
         let fields = json.as_object_mut()?;
+        fields.insert("at".into(), serde_json::to_value(at).ok()?);
         fields.insert("by".into(), by.into());
         fields.insert("words".into(), words.into());
         Some(json)
     }
 
     /// Clients whose fate tells that of all, and who they are in words.
-    fn clients(&self, view: &View) -> (Vec<Client>, &'static str) {
-        let hour = self.hour();
-        match hour.is_empty() {
-            true => (impact::address_space(&view.world, CLIENTS), "the address space: nobody has asked yet"),
-            false => {
-                (clients_of(&hour, &view.snapshot, &view.world), "the networks that asked in the last hour")
+    fn clients(&self, view: &View) -> (Vec<Client>, String) {
+        let clients = clients_of(&self.hour(), &view.snapshot, &view.world);
+        match clients.len() {
+            0 => {
+                let space = impact::address_space(&view.world, CLIENTS);
+                (space, "the address space: nobody has asked yet".into())
             }
+            1 => (clients, "the one network that asked in the last hour".into()),
+            count => (
+                clients,
+                format!("the {} networks that asked most in the last hour", thousands(count as u64)),
+            ),
         }
     }
 
@@ -212,11 +242,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What would be served of a model at a time.
-pub fn as_it_would_be(view: &View, model: &Model, at: Time) -> Snapshot {
+/// The steerings of which two models want something else.
+pub fn changed(view: &View, model: &Model) -> BTreeSet<u32> {
+    let old = &view.model;
+    let drains = |some: &Model, other: &Model| -> Vec<Scope> {
+        let is_other = |drain: &&Drain| other.drains.get(&drain.id) != Some(drain);
+        some.drains.values().filter(is_other).map(|drain| drain.scope.clone()).collect()
+    };
+    let splits = |some: &Model, other: &Model| -> Vec<Scope> {
+        let is_other = |(key, split): &(&(String, String), &Split)| other.splits.get(key) != Some(split);
+        let scope = |(pool, pop): &(String, String)| Scope {
+            pool: Some(pool.clone()),
+            pop: Some(pop.clone()),
+            ..Scope::default()
+        };
+        some.splits.iter().filter(is_other).map(|(key, _)| scope(key)).collect()
+    };
+    let mut scopes = drains(old, model);
+    scopes.extend(drains(model, old));
+    scopes.extend(splits(old, model));
+    scopes.extend(splits(model, old));
+    scopes.iter().flat_map(|scope| view.base.steerings_of(scope)).collect()
+}
+
+/// What would be served of a model at a time, as far as some steerings go.
+pub fn as_it_would_be(view: &View, model: &Model, touched: &Touched, at: Time) -> Snapshot {
     let served = &view.snapshot;
     let mut live = served.live.clone();
-    refresh(&mut live, &Touched::All, &served.steerings, &view.base, model, &view.values, at);
+    refresh(&mut live, touched, &served.steerings, &view.base, model, &view.values, at);
     Snapshot {
         revision: model.revision,
         zones: served.zones.clone(),
@@ -257,7 +310,7 @@ fn clients_of(hour: &[Sampled], snapshot: &Snapshot, world: &World) -> Vec<Clien
 
 fn gauges(view: &View, notices: Vec<HookStatus>, health_alarms: usize) -> Gauges {
     let filling = load::filling(view, view.believed(Time::now())).len();
-    let stale: std::collections::BTreeSet<&str> =
+    let stale: BTreeSet<&str> =
         view.values.fed().filter(|(_, _, value)| value.is_stale(view.now)).map(|(feed, _, _)| feed).collect();
     let flag = |raised: bool| u64::from(raised);
     Gauges {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::control::as_it_would_be;
+use super::control::{as_it_would_be, changed};
 use crate::state::base::BaseAnswer;
 use crate::state::change::drain_id;
 use crate::state::impact::{self, Client};
-use crate::state::live::{drained, weight};
+use crate::state::live::{Touched, drained, weight};
 use crate::state::model::{Drain, Model, Row, Scope, Time};
 use crate::state::view::View;
 
@@ -100,7 +100,9 @@ fn receivers(view: &View, clients: &[Client], pool: &str, pop: &str, now: Time) 
     let mut without: Model = (*view.model).clone();
     let row = Row::Drain(drain);
     without.set(&row.key(), Some(row));
-    let (before, after) = (as_it_would_be(view, &view.model, now), as_it_would_be(view, &without, now));
+    let touched = Touched::Steerings(changed(view, &without));
+    let before = as_it_would_be(view, &view.model, &touched, now);
+    let after = as_it_would_be(view, &without, &touched, now);
     let mut shares: BTreeMap<String, f64> = BTreeMap::new();
     let said = impact::compare(&before, &after, clients);
     for record in said.records.iter().filter(|record| record.pool.as_deref() == Some(pool)) {

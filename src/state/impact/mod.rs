@@ -11,7 +11,8 @@
 //! the same PoPs are one distribution, over several draws of each with the same numbers on both sides; what
 //! moves is what the one distribution lacks of the other. So a chain that only draws again moves nobody, and
 //! of three PoPs by chance, one of which is exchanged, a third. All answers of a response count alike; their
-//! order does not count.
+//! order does not count. Where a coin has a say (a drain of 30 %, an open split), each way for it to fall counts with its
+//! chance, and not with the few networks that a sample happens to have.
 //!
 //! Deliberately absent: how long resolvers keep what they have (the TTL), and how much a client loads.
 
@@ -61,13 +62,17 @@ pub struct Impact {
     pub added: Vec<String>,
     /// Records that are gone.
     pub removed: Vec<String>,
+    /// Records that change too, and were not looked at: [`compare_within`].
+    pub unseen: usize,
 }
 
 /// What becomes of the clients of some records.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RecordImpact {
-    /// The records' names.
+    /// The records' names; over the API the first of them.
     pub records: Vec<String>,
+    /// How many records they are.
+    pub count: usize,
     /// The pool they answer with, if it is one.
     pub pool: Option<String>,
     /// From how many clients it is estimated; none when the whole address space was counted.
@@ -115,6 +120,8 @@ pub struct PopImpact {
     pub before: f64,
     /// Its share of all clients after.
     pub after: f64,
+    /// It is there for fewer of its clients than before: drained, down, without weight, shed, or gone.
+    pub goes: bool,
     /// Its share of the pool's capacity after the change; equal shares unless [`Impact::with_capacities`]
     /// knows better.
     pub capacity: f64,
@@ -135,18 +142,75 @@ pub struct LoadImpact {
     pub high_watermark: Option<f64>,
 }
 
+/// Runs of a chain for one group of records, at least: with fewer clients the shares would be guesses.
+const WALKS_LEAST: usize = 5000;
+
 /// Asks both snapshots about every client. Records are matched by their names.
 pub fn compare(before: &Snapshot, after: &Snapshot, clients: &[Client]) -> Impact {
-    let (groups, mut impact) = group(before, after);
+    compare_within(before, after, clients, usize::MAX)
+}
+
+/// The same with about so many runs of a chain at most, where somebody waits for it. The records that ask most come
+/// first, with fewer clients each if there are many groups of them; of what is left the records are counted.
+pub fn compare_within(before: &Snapshot, after: &Snapshot, clients: &[Client], walks: usize) -> Impact {
+    let (mut groups, mut impact) = group(before, after);
+    let asked = weights(clients);
+    let weight = |group: &Group| -> f64 { group.members.iter().filter_map(|record| asked.get(record)).sum() };
+    groups.sort_by(|a, b| weight(b).total_cmp(&weight(a)).then(b.names.len().cmp(&a.names.len())));
+    let everybody: Vec<&Client> = clients.iter().filter(|client| client.record.is_none()).collect();
+    let mut own = by_group(&groups, clients);
+    let mut left = walks;
+    for (at, group) in groups.iter().enumerate() {
+        let own = own.remove(&at).unwrap_or_default();
+        let is_asked = !(everybody.is_empty() && own.is_empty());
+        if left < WALKS_LEAST && is_asked {
+            impact.unseen += group.names.len();
+            continue;
+        }
+        let asks: Vec<&Client> = everybody.iter().copied().chain(own).collect();
+        let most = (left / (groups.len() - at)).max(WALKS_LEAST);
+        let (told, walked) = group.estimate(before, after, &asks, most);
+        left = left.saturating_sub(walked);
+        impact.records.push(told);
+    }
+    impact.in_order()
+}
+
+/// How much each record was asked for.
+fn weights(clients: &[Client]) -> HashMap<u32, f64> {
+    let mut asked = HashMap::new();
+    for client in clients {
+        if let Some(record) = client.record {
+            *asked.entry(record).or_default() += client.weight;
+        }
+    }
+    asked
+}
+
+/// The clients that ask for a record of each group.
+fn by_group<'c>(groups: &[Group], clients: &'c [Client]) -> HashMap<usize, Vec<&'c Client>> {
     let mut group_of: HashMap<u32, usize> = HashMap::new();
     for (at, group) in groups.iter().enumerate() {
         group_of.extend(group.members.iter().map(|record| (*record, at)));
     }
-    for (at, group) in groups.iter().enumerate() {
-        let asks = |client: &&Client| client.record.is_none_or(|record| group_of.get(&record) == Some(&at));
-        impact.records.push(group.estimate(before, after, clients.iter().filter(asks)));
+    let mut own: HashMap<usize, Vec<&Client>> = HashMap::new();
+    for client in clients {
+        if let Some(at) = client.record.and_then(|record| group_of.get(&record)) {
+            own.entry(*at).or_default().push(client);
+        }
     }
-    impact.in_order()
+    own
+}
+
+/// All of them, in an order of which any beginning is spread evenly over the whole: by steps of the golden section.
+fn spread<'c>(clients: &[&'c Client]) -> impl Iterator<Item = &'c Client> {
+    fn divisor(a: usize, b: usize) -> usize {
+        if b == 0 { a } else { divisor(b, a % b) }
+    }
+    let count = clients.len();
+    let near = (count as f64 * 0.618) as usize;
+    let step = (near.max(1)..=count.max(1)).find(|step| divisor(count, *step) == 1).unwrap_or(1);
+    (0..count).map(move |at| at * step % count).map(|at| clients[at])
 }
 
 /// Asks both snapshots about every IPv4 address that a source places, network by network as far as each
@@ -158,7 +222,8 @@ pub fn compare_space(before: &Snapshot, after: &Snapshot, world: &World, estimat
         let counted = group.count(before, after, world);
         impact.records.push(counted.unwrap_or_else(|looked| {
             let count = if looked.draw { estimate_from / 8 } else { estimate_from };
-            group.estimate(before, after, address_space(world, count).iter())
+            let clients = address_space(world, count);
+            group.estimate(before, after, &clients.iter().collect::<Vec<_>>(), usize::MAX).0
         }));
     }
     impact.in_order()
@@ -209,7 +274,7 @@ fn is_untouched(before: &Snapshot, after: &Snapshot, (old, new): (&Record, &Reco
     Arc::ptr_eq(&before.steerings, &after.steerings)
         && at == to
         && (old.salt, old.use_client_subnet) == (new.salt, new.use_client_subnet)
-        && same_live(&before.live[at], &after.live[to])
+        && (Arc::ptr_eq(&before.live[at], &after.live[to]) || same_live(&before.live[at], &after.live[to]))
 }
 
 /// A name as people write it.
@@ -222,20 +287,25 @@ impl Group<'_> {
         Pair::new(Served::new(before, self.first.0), Served::new(after, self.first.1))
     }
 
-    fn estimate<'c>(
+    /// By these clients, or as many of them as come to about so many runs of a chain; with how many there were.
+    fn estimate(
         &self,
         before: &Snapshot,
         after: &Snapshot,
-        clients: impl Iterator<Item = &'c Client>,
-    ) -> RecordImpact {
+        clients: &[&Client],
+        walks: usize,
+    ) -> (RecordImpact, usize) {
         let mut pair = self.pair(before, after);
         let mut tally = Tally::default();
-        for client in clients {
+        for client in spread(clients) {
+            if pair.walks >= walks {
+                break;
+            }
             let looked = pair.look(client);
             tally.count(&pair, looked, client.country, client.weight);
         }
         let count = tally.clients;
-        self.tell(tally, &pair, Served::new(after, self.first.1), Some(count))
+        (self.tell(tally, &pair, (before, after), Some(count)), pair.walks)
     }
 
     /// Walks the address space, until a coin or a draw has a say.
@@ -259,12 +329,20 @@ impl Group<'_> {
                 }
             }
         }
-        Ok(self.tell(tally, &pair, Served::new(after, self.first.1), None))
+        Ok(self.tell(tally, &pair, (before, after), None))
     }
 
-    fn tell(&self, tally: Tally, pair: &Pair, after: Served, estimated_from: Option<usize>) -> RecordImpact {
-        let mut told = tally.tell(pair, after);
+    fn tell(
+        &self,
+        tally: Tally,
+        pair: &Pair,
+        (before, after): (&Snapshot, &Snapshot),
+        estimated_from: Option<usize>,
+    ) -> RecordImpact {
+        let (before, after) = (Served::new(before, self.first.0), Served::new(after, self.first.1));
+        let mut told = tally.tell(pair, before, after);
         told.records = self.names.iter().map(|name| called(name)).collect();
+        told.count = told.records.len();
         told.estimated_from = estimated_from;
         told
     }
@@ -274,7 +352,8 @@ impl Impact {
     /// Whether no client of any record gets another answer, and no record came or went.
     pub fn is_nothing(&self) -> bool {
         let still = |record: &RecordImpact| record.moved <= 0.0 && record.moved_within <= 0.0;
-        self.added.is_empty() && self.removed.is_empty() && self.records.iter().all(still)
+        let is_seen = self.unseen == 0;
+        is_seen && self.added.is_empty() && self.removed.is_empty() && self.records.iter().all(still)
     }
 
     /// The same, with shares of capacity by what the pools can hold; where a PoP is not named, it is taken
@@ -297,6 +376,12 @@ impl Impact {
             }
         }
         self
+    }
+
+    /// Leaves so many groups of records, those that move most, and so many names of each.
+    pub fn cut(&mut self, groups: usize, names: usize) {
+        self.records.truncate(groups);
+        self.records.iter_mut().for_each(|record| record.records.truncate(names));
     }
 
     fn in_order(mut self) -> Impact {

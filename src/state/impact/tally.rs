@@ -106,8 +106,9 @@ impl Tally {
     }
 
     /// What it comes to. The records' names and where the clients are from are for the caller to say.
-    pub fn tell(mut self, pair: &Pair, after: Served) -> RecordImpact {
+    pub fn tell(mut self, pair: &Pair, before: Served, after: Served) -> RecordImpact {
         self.settle_drawn(pair.draws());
+        let open = [before.open(), after.open()];
         let share = |sum: f64| if self.weight > 0.0 { sum / self.weight } else { 0.0 };
         let name = |pop: u16| pair.places.pops[usize::from(pop)].clone();
         let mut moves: Vec<Move> = self
@@ -133,7 +134,8 @@ impl Tally {
                 // No answer is told of only where somebody got none.
                 let [before, after] = if pop == NOTHING { sums? } else { sums.unwrap_or_default() };
                 let (before, after) = (share(before), share(after));
-                Some(PopImpact { pop: name(pop), before, after, capacity: 0.0, load: None })
+                let [was, is] = open.each_ref().map(|open| open.get(name(pop).as_str()).copied().unwrap_or(0.0));
+                Some(PopImpact { pop: name(pop), before, after, goes: is < was, capacity: 0.0, load: None })
             })
             .collect();
         // A PoP that is gone holds nothing any more; one that is drained still could.
@@ -146,6 +148,7 @@ impl Tally {
         pops.sort_by(|a, b| (b.after - b.before).total_cmp(&(a.after - a.before)));
         RecordImpact {
             records: Vec::new(),
+            count: 0,
             pool: after.steering.answers.first().and_then(|answer| answer.pool.clone()),
             estimated_from: None,
             moved: share(self.moved),

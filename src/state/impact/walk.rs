@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::space::Client;
-use crate::chain::{Ask, Silent, draw};
+use crate::chain::{Ask, LiveMeta, Silent, draw};
 use crate::engine::Snapshot;
+use crate::engine::steering::chances::{chances, follow};
 use crate::engine::steering::{Family, Live, Record, Scratch, Steered, Steering, steer};
 
 /// Draws per client where a step of the chain is random. Both sides get the same numbers, so that a chain
@@ -87,19 +88,41 @@ impl<'s> Served<'s> {
         random: u64,
         scratch: &mut Scratch,
     ) -> Steered {
+        let ask = self.ask(client, resolver, random);
+        steer(self.record, self.steering, self.live, family, ask, scratch, &mut Silent)
+    }
+
+    fn ask(&self, client: (IpAddr, u8), resolver: Option<IpAddr>, random: u64) -> Ask {
         let resolver = resolver.unwrap_or(client.0);
         let whole = (resolver, if resolver.is_ipv4() { 32 } else { 128 });
         let (client, source) = if self.record.use_client_subnet { client } else { whole };
-        let ask = Ask {
-            client,
-            source,
-            resolver,
-            place: None,
-            random,
-            record_salt: self.record.salt,
-            ignore_health: false,
-        };
-        steer(self.record, self.steering, self.live, family, ask, scratch, &mut Silent)
+        let record_salt = self.record.salt;
+        Ask { client, source, resolver, place: None, random, record_salt, ignore_health: false }
+    }
+
+    /// For how much of its clients each PoP is there, 0 to 1: its best stack counts, by drains, health, weight and load.
+    pub fn open(&self) -> HashMap<&'s str, f64> {
+        let mut open: HashMap<&str, f64> = HashMap::new();
+        for (at, answer) in self.steering.answers.iter().enumerate() {
+            let meta = &self.live.meta[at];
+            let is_there = self.live.split[at] > 0.0 && meta.up.is_up();
+            let undrained = 1.0 - f64::from(self.live.drained[at]) / 100.0;
+            let share = if is_there { undrained * (1.0 - self.shed(meta)) } else { 0.0 };
+            let pop = open.entry(answer.pop.as_ref().unwrap_or(&answer.name)).or_default();
+            *pop = pop.max(share);
+        }
+        open
+    }
+
+    /// The part of an answer's clients that the chain sheds.
+    fn shed(&self, meta: &LiveMeta) -> f64 {
+        let marks = (self.steering.chain.load(meta), meta.low_watermark, meta.high_watermark);
+        match marks {
+            (Some((_, load)), Some(low), Some(high)) if load > low => {
+                if load >= high { 1.0 } else { (load - low) / (high - low) }
+            }
+            _ => 0.0,
+        }
     }
 
     /// What a client connects to: over the family it is of, where the record has addresses of that.
@@ -169,6 +192,8 @@ pub struct Looked {
 pub struct Pair<'s> {
     sides: [Side<'s>; 2],
     draws: u64,
+    /// How often a chain was run so far.
+    pub walks: usize,
     /// What the numbers in the shares mean.
     pub places: Places,
     /// By answer, before and after.
@@ -197,7 +222,7 @@ impl<'s> Pair<'s> {
         let same_draws = names(old).zip(names(new)).all(|(old, new)| old == new)
             && old.chain.names().eq(new.chain.names());
         let draws = if same_draws { DRAWS } else { DRAWS_APART };
-        Pair { sides, draws, places, answers: Default::default(), pops: Default::default() }
+        Pair { sides, draws, walks: 0, places, answers: Default::default(), pops: Default::default() }
     }
 
     /// Walks for a client on both sides.
@@ -210,14 +235,13 @@ impl<'s> Pair<'s> {
         while number < draws {
             let random = draw::draw(number, key);
             for (side, shares) in self.sides.iter_mut().zip(&mut self.answers) {
-                let steered = side.answer(client, random, shares);
-                looked.scope = looked.scope.max(side.scratch.picks.scope());
-                let is_random = side.scratch.picks.random();
-                if number == 0 && is_random {
-                    draws = self.draws;
-                }
-                looked.draw |= is_random;
-                looked.coin |= steered.is_some_and(|steered| steered.coin_mattered);
+                let found = side.answer(client, random, shares, &mut self.walks);
+                looked.scope = looked.scope.max(found.scope);
+                looked.draw |= found.draw;
+                looked.coin |= found.coin;
+            }
+            if number == 0 && looked.draw {
+                draws = self.draws;
             }
             number += 1;
         }
@@ -251,22 +275,47 @@ impl<'s> Pair<'s> {
 }
 
 impl Side<'_> {
-    /// Adds what a client gets to its shares: all that is answered counts alike.
-    fn answer(&mut self, client: &Client, random: u64, shares: &mut Shares) -> Option<Steered> {
+    /// Adds what a client gets to its shares: all that is answered counts alike. Where coins have a say, it is what
+    /// the clients of its place get, each by its chance: a sample would have to be large to say 30 % of 30 %.
+    fn answer(
+        &mut self,
+        client: &Client,
+        random: u64,
+        shares: &mut Shares,
+        walks: &mut usize,
+    ) -> Looked {
+        let nothing = Looked { scope: 0, coin: false, draw: false };
         let Some(family) = self.served.family(client.address) else {
-            self.scratch.picks.start(&[]);
             add(shares, NOTHING, 1.0);
-            return None;
+            return nothing;
         };
-        let who = (client.address, client.source);
-        let steered = self.served.walk(family, who, None, random, &mut self.scratch);
+        let (served, who) = (self.served, (client.address, client.source));
+        let coin = served.walk(family, who, None, random, &mut self.scratch).coin_mattered;
+        *walks += 1;
+        let mut found =
+            Looked { scope: self.scratch.picks.scope(), coin, draw: self.scratch.picks.random() };
+        let ask = served.ask(who, None, random);
+        let ways = if coin { chances(served.steering, served.live, family, &ask, &mut self.scratch) } else { None };
+        let Some(ways) = ways else {
+            self.add_picks(shares, 1.0);
+            return found;
+        };
+        for way in &ways {
+            follow(served.steering, served.live, way, &ask, &mut self.scratch);
+            found.draw |= self.scratch.picks.random();
+            self.add_picks(shares, way.share);
+            *walks += 1;
+        }
+        found
+    }
+
+    fn add_picks(&self, shares: &mut Shares, share: f64) {
         let picks = self.scratch.picks.as_slice();
         if picks.is_empty() {
-            add(shares, NOTHING, 1.0);
+            add(shares, NOTHING, share);
         }
         for &answer in picks {
-            add(shares, self.numbers[usize::from(answer)], 1.0 / picks.len() as f64);
+            add(shares, self.numbers[usize::from(answer)], share / picks.len() as f64);
         }
-        Some(steered)
     }
 }

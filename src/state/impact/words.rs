@@ -8,29 +8,62 @@ const GAIN_TOLD: f64 = 0.005;
 const MOVES_TOLD: usize = 4;
 /// Above this many times its share of the capacity, a PoP's share of the clients is told as that.
 const OVER_CAPACITY: f64 = 1.05;
-/// From this part of all that move on, one PoP takes nearly all.
+/// From this part of those that a PoP loses on, one PoP takes nearly all.
 const NEARLY_ALL: f64 = 0.8;
+/// Records that are named one by one; more are counted.
+const NAMES_TOLD: usize = 3;
+/// Sentences about records; of more groups of records than fit, the records are counted.
+const SENTENCES_TOLD: usize = 24;
+/// Networks from which on nobody needs to hear how many they were.
+const FEW: usize = 50;
+/// How one sees what was cut.
+const HOW_TO_SEE: &str = "try it with one pool in the scope to see its records";
 
 impl Impact {
-    /// What it does, in sentences; none when it does nothing.
+    /// What it does, in sentences; none when it does nothing. Of very many, those that tell of the most clients.
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
         for (names, what) in [(&self.added, "is new"), (&self.removed, "is gone")] {
             words.extend(names.iter().map(|name| format!("{name} {what}")));
         }
-        words.extend(self.records.iter().flat_map(RecordImpact::words));
+        let mut untold = 0;
+        for record in &self.records {
+            let more = record.words();
+            match words.is_empty() || words.len() + more.len() <= SENTENCES_TOLD {
+                true => words.extend(more),
+                false => untold += if more.is_empty() { 0 } else { record.count },
+            }
+        }
+        if untold > 0 {
+            words.push(format!("and {} move too; {HOW_TO_SEE}", records(untold, "more record")));
+        }
+        if self.unseen > 0 {
+            words.push(format!(
+                "{} can move too, and were not looked at; {HOW_TO_SEE}",
+                records(self.unseen, "more record")
+            ));
+        }
+        let asleep = self.records.iter().filter(|record| record.estimated_from == Some(0));
+        match asleep.map(|record| record.count).sum() {
+            0 => {}
+            count => words.push(format!("nobody has asked for {} that it concerns", records(count, "record"))),
+        }
         words
     }
+}
+
+fn records(count: usize, one: &str) -> String {
+    format!("{} {one}{}", thousands(count as u64), if count == 1 { "" } else { "s" })
 }
 
 impl RecordImpact {
     /// What they are called together.
     pub fn called(&self) -> String {
-        match &self.records[..] {
-            [] => String::new(),
-            [one] => one.clone(),
-            [first, rest @ ..] if rest.len() > 2 => format!("{first} and {} more", rest.len()),
-            all => all.join(", "),
+        match (&self.records[..], &self.pool) {
+            ([], _) => String::new(),
+            (all, _) if all.len() <= NAMES_TOLD && all.len() == self.count => all.join(", "),
+            (_, Some(pool)) => format!("{} of pool {pool}", records(self.count, "record")),
+            ([first, ..], None) => format!("{first} and {} more", self.count - 1),
         }
     }
 
@@ -39,12 +72,18 @@ impl RecordImpact {
         let called = self.called();
         let mut words = Vec::new();
         if self.moved > 0.0 {
-            words.push(format!("{} of the clients of {called} move: {}", percent(self.moved), self.ways()));
+            words.push(format!(
+                "{} of the clients{} of {called} move: {}",
+                percent(self.moved),
+                self.basis(),
+                self.ways()
+            ));
         }
         if self.moved_within > 0.0 {
             words.push(format!(
-                "{} of the clients of {called} stay at their PoP and get another stack there",
-                percent(self.moved_within)
+                "{} of the clients{} of {called} stay at their PoP and get another stack there",
+                percent(self.moved_within),
+                self.basis()
             ));
         }
         for pop in &self.pops {
@@ -56,6 +95,15 @@ impl RecordImpact {
             }
         }
         words
+    }
+
+    /// How many networks it rests on, where they are few.
+    fn basis(&self) -> String {
+        match self.estimated_from {
+            Some(1) => " (one network alone)".into(),
+            Some(few) if few < FEW => format!(" ({few} networks alone)"),
+            _ => String::new(),
+        }
     }
 
     /// `eu-west-1 -> eu-west-2 (93 % of them), ...`
@@ -80,7 +128,7 @@ impl RecordImpact {
         if pop.capacity > 0.0 && pop.after / pop.capacity >= OVER_CAPACITY {
             said += &format!(", {} times its capacity share", short(pop.after / pop.capacity));
         }
-        let taken = (pop.after - pop.before) / self.moved.max(f64::MIN_POSITIVE);
+        let taken = self.taken(pop);
         if taken >= NEARLY_ALL && self.pops.len() > 2 {
             let all = if taken > 0.995 { "all" } else { "nearly all" };
             said += &format!(": they would {all} fall on one neighbour");
@@ -97,6 +145,19 @@ impl RecordImpact {
             );
         }
         said
+    }
+}
+
+impl RecordImpact {
+    /// The part that a PoP takes of the clients of PoPs that go; 0 where none goes.
+    fn taken(&self, pop: &PopImpact) -> f64 {
+        let goes = |name: &String| self.pops.iter().any(|pop| pop.pop == *name && pop.goes);
+        let (mut all, mut taken) = (0.0, 0.0);
+        for way in self.moves.iter().filter(|way| goes(&way.from)) {
+            all += way.share;
+            taken += if way.to == pop.pop { way.share } else { 0.0 };
+        }
+        if all > 0.0 { taken / all } else { 0.0 }
     }
 }
 
