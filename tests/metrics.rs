@@ -19,8 +19,10 @@ use rhumb::engine::{AllStats, Peer, Reply, Transport, Worker};
 use rhumb::health::notify::HookStatus;
 use rhumb::health::{AddressStatus, MonitorStatus, Verdict};
 use rhumb::listeners::{Counters, TcpCounters, UdpCounters};
+use rhumb::state::model::Scope;
 use rhumb::state::traffic::{Traffic, Window};
 use rhumb::state::view::Timings;
+use rhumb::state::whatif::{WhatIf, suppose};
 use rhumb::state::{Publisher, load_counted};
 use served::{A, AAAA, CNAME, Client, packet};
 use support::{Folder, project};
@@ -334,6 +336,24 @@ fn monitoring() -> Monitoring {
     }
 }
 
+/// Those of records of which somebody is taken out, but not of one that answers with what is drained, for want of
+/// anything else.
+#[test]
+fn answers_that_drains_applied_to() {
+    let mut server = Server::new(false);
+    let mut drained = |pops: &[&str]| {
+        let at = |pop: &&str| (Scope { pop: Some(pop.to_string()), ..Scope::default() }, 100);
+        let what_if = WhatIf { drains: pops.iter().map(at).collect(), ..WhatIf::default() };
+        let snapshot = suppose(&server.publisher.current().load(), &what_if);
+        server.publisher.publish(snapshot);
+        for name in ["all.example.com", "own.example.com"] {
+            server.ask(name, A, None, Transport::Udp);
+        }
+        server.stats.totals().drained
+    };
+    assert_eq!([drained(&[]), drained(&["dublin"]), drained(&["dublin", "tokyo"])], [0, 1, 1]);
+}
+
 #[test]
 fn what_prometheus_is_told() {
     let mut server = Server::new(true);
@@ -348,6 +368,7 @@ fn what_prometheus_is_told() {
         published: Some(UNIX_EPOCH + Duration::from_millis(1_500)),
         drains: 2,
         splits: 1,
+        migrations: [2, 1],
         feeds: 9,
         stale_feeds: 3,
         not_durable: 4,

@@ -72,6 +72,8 @@ pub struct Gauges {
     pub drains: u64,
     /// Splits in force.
     pub splits: u64,
+    /// Migrations that run, and those that are held.
+    pub migrations: [u64; 2],
     /// Feeds known.
     pub feeds: u64,
     /// Of these, those whose newest value is too old.

@@ -64,6 +64,9 @@ impl Stats {
         if picks.effects() != Effects::default() {
             count_effects(tally, picks.effects());
         }
+        if steered.drained && steered.rung != Rung::Drained {
+            tally.drained.add();
+        }
         if steered.coin_mattered {
             tally.coins.add();
         }

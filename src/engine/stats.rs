@@ -158,6 +158,8 @@ counters! {
     bypassed_fence,
     /// Load shedding removed an answer that was in play.
     shed,
+    /// A drain had taken answers of the record out, for this client or for others.
+    drained,
     /// A drain's or a split's coin mattered to the answer.
     coins,
     /// The scope was narrowed to the record's spread.

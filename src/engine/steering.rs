@@ -211,6 +211,8 @@ pub struct Live {
     pub drained: Vec<u8>,
     /// The weight of each answer's stack in its split.
     pub split: Vec<f64>,
+    /// Whether any answer is drained.
+    pub any_drained: bool,
     /// Too few undrained answers are up: health is ignored.
     pub panic: bool,
     /// The addresses that are answered: all, or those that do not fail.
@@ -315,7 +317,8 @@ impl Live {
         let up = (0..meta.len()).filter(undrained).filter(|&answer| meta[answer].up.is_up()).count();
         let panic = (up as f64) < steering.panic_threshold * count as f64;
         let plans = Default::default();
-        let mut live = Live { meta, drained, split, panic, addresses, upcoming, plans };
+        let any_drained = drained.iter().any(|percent| *percent > 0);
+        let mut live = Live { meta, drained, split, any_drained, panic, addresses, upcoming, plans };
         live.plans = Family::ALL.map(|family| Plan::new(steering, &live, family));
         Arc::new(live)
     }
@@ -451,6 +454,8 @@ pub struct Steered {
     pub coin_mattered: bool,
     /// The chain drew numbers for this query, so the record's spread bounds the scope.
     pub spread: bool,
+    /// A drain has taken some of the record's answers out, for this client or for others.
+    pub drained: bool,
 }
 
 /// Steers one query: leaves the answers in `scratch.picks`, in order, with their scope.
@@ -467,7 +472,7 @@ pub fn steer<T: Tracer>(
     let answers = Answers { fixed: &steering.answers, live: &live.meta };
     scratch.picks.start(&[]);
     let mut first = 0;
-    let mut steered = Steered { rung: Rung::Up, coin_mattered: false, spread: false };
+    let mut steered = Steered { rung: Rung::Up, coin_mattered: false, spread: false, drained: live.any_drained };
     let ladder = &live.plans[family as usize].ladder[..];
     for (at, step) in ladder.iter().enumerate() {
         (steered.rung, ask.ignore_health) = (step.rung, step.ignore_health);

@@ -187,7 +187,7 @@ impl Node {
                 let connections = Some(connections.parse().unwrap());
                 let values = LiveValues { connections, ..LiveValues::default() };
                 let value = FeedValue { values, made_at: self.now, max_age_s: None, stale: Stale::Hold };
-                self.values.put_feed("load", answer, value);
+                self.values.put_feed("load", answer, vec![value]);
             }
             ["reload", "without", "failover"] => {
                 self.loaded.base.pools.get_mut("wss").unwrap().policy.failover = None;

@@ -88,6 +88,12 @@ pub const TABLE: &[Metric] = &[
         number!(totals.shed),
     ),
     metric(
+        "rhumb_drained_answers",
+        Counter,
+        "Answers of records of which a drain had taken candidates out, for this client or for others.",
+        number!(totals.drained),
+    ),
+    metric(
         "rhumb_coin_answers",
         Counter,
         "Answers in which the coin of a partial drain or of a split mattered.",
@@ -172,6 +178,7 @@ pub const TABLE: &[Metric] = &[
     }),
     metric("rhumb_drains", Gauge, "Drains in force.", number!(sources.gauges.drains)),
     metric("rhumb_splits", Gauge, "Splits in force.", number!(sources.gauges.splits)),
+    metric("rhumb_migrations", Gauge, "Migrations that have not ended, by state.", migrations),
     metric("rhumb_feeds", Gauge, "Feeds known.", number!(sources.gauges.feeds)),
     metric(
         "rhumb_stale_feeds",
@@ -381,6 +388,12 @@ fn published(reading: &Reading, mut out: Out) -> fmt::Result {
         Some(since) => out.number(&[], since.as_secs_f64()),
         None => Ok(()),
     }
+}
+
+fn migrations(reading: &Reading, mut out: Out) -> fmt::Result {
+    let [running, held] = reading.sources.gauges.migrations;
+    out.number(&[("state", "running")], running)?;
+    out.number(&[("state", "held")], held)
 }
 
 fn alarms(reading: &Reading, mut out: Out) -> fmt::Result {

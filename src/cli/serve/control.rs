@@ -28,7 +28,7 @@ use crate::listeners::Counters;
 use crate::state::impact::{self, Client, Served, thousands};
 use crate::state::keeper::{Note, State};
 use crate::state::live::{Touched, refresh};
-use crate::state::model::{Drain, Model, Scope, Split, Time};
+use crate::state::model::{Drain, MigrationState, Model, Scope, Split, Time};
 use crate::state::traffic::{Traffic, Window};
 use crate::state::view::{StoreState, View};
 
@@ -313,11 +313,13 @@ fn gauges(view: &View, notices: Vec<HookStatus>, health_alarms: usize) -> Gauges
     let stale: BTreeSet<&str> =
         view.values.fed().filter(|(_, _, value)| value.is_stale(view.now)).map(|(feed, _, _)| feed).collect();
     let flag = |raised: bool| u64::from(raised);
+    let migrations = |state| view.model.migrations.values().filter(|m| m.state == state).count() as u64;
     Gauges {
         revision: view.model.revision,
         published: view.timings.publish.last().map(|last| UNIX_EPOCH + since_1970(last.at)),
         drains: view.model.drains.values().filter(|drain| drain.percent_at(view.now) > 0).count() as u64,
         splits: view.model.splits.size() as u64,
+        migrations: [migrations(MigrationState::Running), migrations(MigrationState::Held)],
         feeds: view.base.feeds.len() as u64,
         stale_feeds: stale.len() as u64,
         not_durable: view.volatile.len() as u64,
