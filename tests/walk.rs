@@ -283,7 +283,8 @@ fn what_begins_later_is_told_for_then() {
         let is_it = |record: &&Value| record["records"].to_string().contains("wss-primary");
         told["impact"]["records"].as_array().unwrap().iter().find(is_it).unwrap().clone()
     };
-    let dublin = primary(&told)["pops"].as_array().unwrap().iter().find(|pop| pop["pop"] == "eu-west-1").cloned();
+    let dublin =
+        primary(&told)["pops"].as_array().unwrap().iter().find(|pop| pop["pop"] == "eu-west-1").cloned();
     let share = |side: &str| dublin.as_ref().unwrap()[side].as_f64().unwrap();
     assert!((share("after") - 0.7 * share("before")).abs() < 1e-9, "30 % are 30 %: {dublin:?}");
     // The write itself does not wait for any of it.

@@ -1,14 +1,20 @@
 //! `rhumb pops`, `rhumb pools`, `rhumb records` and `rhumb share`: what there is, and what is true of it now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use super::client::{Request, Said};
 use super::connect::ServerArgs;
 use super::outcome::{Outcome, ask, tell};
 use super::show::{Table, Tone, loud, moment, number, percent, plain, show, state};
-use crate::api::bodies::{AnswerBody, Origin, PoolBody, PopBody, RecordBody, ShareBody, ValueBody};
+use crate::api::bodies::{AnswerBody, Origin, PoolBody, PopBody, PopPool, RecordBody, ShareBody, ValueBody};
 use crate::state::model::Time;
+
+/// Rows that are shown one by one. With more, pools that stand alike are one, so that what differs is seen.
+const ROWS_WHOLE: usize = 60;
+
+/// Names of pools that are told of those that stand alike.
+const POOLS_NAMED: usize = 3;
 
 /// Which records.
 #[derive(clap::Args)]
@@ -55,6 +61,7 @@ fn pops_words(pops: &[PopBody]) -> String {
         ">1 min",
         ">10 min",
     ]);
+    let is_whole = pops.iter().map(|pop| pop.pools.len()).sum::<usize>() <= ROWS_WHOLE;
     for pop in pops {
         let city = pop.city.as_deref().unwrap_or("-");
         if pop.pools.is_empty() {
@@ -71,22 +78,63 @@ fn pops_words(pops: &[PopBody]) -> String {
                 none(),
             ]);
         }
-        for pool in &pop.pools {
+        for pools in alike(&pop.pools, is_whole, stands) {
+            let pool = pools[0];
+            let names: Vec<&str> = pools.iter().map(|pool| pool.pool.as_str()).collect();
+            // Each pool's answers are shared out by themselves.
+            let share = |share| plain(percent(if names.len() == 1 { share } else { None }));
             let drained = if pool.drained_percent > 0.0 { percent(pool.drained_percent) } else { "-".into() };
             table.row([
                 plain(&pop.pop),
                 plain(city),
-                plain(&pool.pool),
+                plain(called(&names)),
                 state(&pool.state),
                 plain(drained),
                 plain(weights(&pool.weights, false)),
                 plain(percent(pool.capacity_percent)),
-                plain(percent(pool.share_1m)),
-                plain(percent(pool.share_10m)),
+                share(pool.share_1m),
+                share(pool.share_10m),
             ]);
         }
     }
-    format!("{table}Capacity is the part of the pool's; 1 min and 10 min are the parts of its answers.\n")
+    let mut text = format!(
+        "{table}Capacity is the part of the pool's; 1 min and 10 min are the parts of its answers.\n"
+    );
+    if !is_whole {
+        text += "Pools that stand alike at a PoP are one row; --json has each.\n";
+    }
+    text
+}
+
+/// What a row says of a pool at a PoP, beside its shares.
+fn stands(pool: &PopPool) -> String {
+    let PopPool { state, drained_percent, weights, capacity_percent, .. } = pool;
+    format!("{state} {drained_percent} {weights:?} {capacity_percent:.1}")
+}
+
+/// Those of which the same is to be said, in the order of the first of each; each by itself where all are shown.
+fn alike<T>(items: &[T], is_whole: bool, said: impl Fn(&T) -> String) -> Vec<Vec<&T>> {
+    if is_whole {
+        return items.iter().map(|item| vec![item]).collect();
+    }
+    let mut groups: Vec<Vec<&T>> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for item in items {
+        let at = *known.entry(said(item)).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some(group) => group.push(item),
+            None => groups.push(vec![item]),
+        }
+    }
+    groups
+}
+
+/// Pools that stand alike.
+fn called(names: &[&str]) -> String {
+    match names.len() {
+        0..=POOLS_NAMED => names.join(", "),
+        count => format!("{} and {} more pools", names[0], count - 1),
+    }
 }
 
 /// `haproxy 75, envoy 25`, the heaviest first; those that get nobody are left out where they say nothing.
@@ -110,13 +158,16 @@ fn pools_words(pools: &[PoolBody]) -> String {
         return "There are no pools: no file in filter-chains/ has a [pool.NAME].\n".into();
     }
     let mut text = String::new();
-    for pool in pools {
+    let is_whole = pools.iter().map(|pool| pool.answers.len()).sum::<usize>() <= ROWS_WHOLE;
+    for alike in alike(pools, is_whole, pool_stands) {
+        let pool = alike[0];
+        let names: Vec<&str> = alike.iter().map(|pool| pool.pool.as_str()).collect();
         let gap = if text.is_empty() { "" } else { "\n" };
         let drained = match pool.drained_percent {
             0.0 => "nothing is drained".into(),
             drained => format!("{} of the capacity is drained", percent(drained)),
         };
-        let head = loud(&pool.pool, Tone::Plain);
+        let head = loud(&called(&names), Tone::Plain);
         let most = percent(pool.max_drained_percent);
         text += &format!("{gap}{head} ({}): {drained}, {most} may be\n", pool.file);
         if let Some(why) = &pool.suspended {
@@ -126,9 +177,52 @@ fn pools_words(pools: &[PoolBody]) -> String {
             let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
             text += &format!("  {} {by}{reason}\n", loud("its policy is set by", Tone::Warn));
         }
-        text += &answers_table(&pool.answers);
+        text += &match is_whole {
+            true => answers_table(&pool.answers),
+            false => troubled(pool, names.len()),
+        };
+    }
+    if !is_whole {
+        text += "\nPools that stand alike are told together, without what is answered to everybody; --json has each.\n";
     }
     text
+}
+
+/// What is said of a pool, beside its name and its file.
+fn pool_stands(pool: &PoolBody) -> String {
+    let PoolBody { drained_percent, max_drained_percent, suspended, answers, .. } = pool;
+    let set_by = match &pool.policy_from {
+        Origin::File { .. } => None,
+        Origin::Api { by, reason, .. } => Some((by, reason)),
+    };
+    let mut said = format!("{drained_percent:.1} {max_drained_percent:.1} {suspended:?} {set_by:?}");
+    said += &format!(" {}", answers.len());
+    for answer in answers.iter().filter(|answer| is_troubled(answer)) {
+        let AnswerBody { pop, stack, answering, up, weight, drained_percent, why, .. } = answer;
+        said += &format!("\n{pop:?} {stack:?} {answering} {up} {weight} {drained_percent} {why}");
+    }
+    said
+}
+
+/// Whether not everybody may get it, though the split would have it.
+fn is_troubled(answer: &AnswerBody) -> bool {
+    answer.weight > 0.0 && !answer.why.is_empty()
+}
+
+/// The answers that not everybody may get; of pools that stand alike, by their place in each.
+fn troubled(pool: &PoolBody, alike: usize) -> String {
+    let troubled = pool.answers.iter().filter(|answer| is_troubled(answer)).cloned().map(|mut answer| {
+        if let Some(rest) = answer.answer.strip_prefix(&pool.pool).filter(|_| alike > 1) {
+            answer.answer = format!("*{rest}");
+        }
+        answer
+    });
+    let troubled: Vec<AnswerBody> = troubled.collect();
+    let all = pool.answers.len();
+    match troubled.len() {
+        0 => format!("  {all} answers, nothing against any of them\n"),
+        some => format!("  {all} answers, something against {some}\n{}", answers_table(&troubled)),
+    }
 }
 
 fn answers_table(answers: &[AnswerBody]) -> String {
@@ -270,4 +364,59 @@ fn share_words(shares: &[ShareBody], pool: Option<&str>) -> String {
     format!(
         "{table}Answers of the last 1 and 10 minutes; no ECS is the part that was asked for without a subnet.\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thousands of rows are a few where thousands of pools stand alike, and what differs is there.
+    #[test]
+    fn many_pools_are_few_rows() {
+        let at = |pool: usize| PopPool {
+            pool: format!("app-{pool}"),
+            state: if pool == 7 { "down".into() } else { "serving".into() },
+            drained_percent: 0.0,
+            weights: BTreeMap::from([("envoy".into(), 100.0)]),
+            capacity: 1.0,
+            capacity_percent: 50.0,
+            share_1m: Some(pool as f64),
+            share_10m: None,
+        };
+        let pop = |name: &str| PopBody {
+            pop: name.into(),
+            city: None,
+            file: "a.toml:1".into(),
+            pools: (1..=450).map(at).collect(),
+        };
+        let said = pops_words(&[pop("dublin"), pop("london")]);
+        assert_eq!(said.lines().count(), 1 + 4 + 2, "{said}");
+        assert!(said.contains("app-1 and 448 more pools") && said.contains("app-7"), "{said}");
+        let answer = |pool: usize, pop: &str| AnswerBody {
+            answer: format!("app-{pool}/{pop}"),
+            pool: Some(format!("app-{pool}")),
+            pop: Some(pop.into()),
+            stack: None,
+            rdata: Vec::new(),
+            answering: true,
+            why: if pop == "dublin" { "drained by anna, 30 % (rack)".into() } else { String::new() },
+            up: pool != 7,
+            drained_percent: if pop == "dublin" { 30 } else { 0 },
+            weight: 100.0,
+            values: Vec::new(),
+        };
+        let pool = |pool: usize| PoolBody {
+            pool: format!("app-{pool}"),
+            file: "a.toml:1".into(),
+            drained_percent: 15.0,
+            max_drained_percent: 50.0,
+            suspended: None,
+            policy_from: Origin::File { file: format!("a.toml:{pool}") },
+            answers: vec![answer(pool, "dublin"), answer(pool, "london")],
+        };
+        let said = pools_words(&(1..=450).map(pool).collect::<Vec<_>>());
+        assert!(said.lines().count() < 15, "{said}");
+        assert!(said.contains("*/dublin") && said.contains("something against 1"), "{said}");
+        assert_eq!(pools_words(&[pool(1)]).matches("app-1/").count(), 2, "a few are shown whole");
+    }
 }

@@ -472,7 +472,8 @@ pub fn steer<T: Tracer>(
     let answers = Answers { fixed: &steering.answers, live: &live.meta };
     scratch.picks.start(&[]);
     let mut first = 0;
-    let mut steered = Steered { rung: Rung::Up, coin_mattered: false, spread: false, drained: live.any_drained };
+    let mut steered =
+        Steered { rung: Rung::Up, coin_mattered: false, spread: false, drained: live.any_drained };
     let ladder = &live.plans[family as usize].ladder[..];
     for (at, step) in ladder.iter().enumerate() {
         (steered.rung, ask.ignore_health) = (step.rung, step.ignore_health);

@@ -63,7 +63,9 @@ fn start(ask: &DrainAsk, old: Option<&Drain>, at: &Situation) -> Result<Time, Re
     let is_ending = old.ending_since(at.now).is_some();
     if wanted > at.now {
         let (how, instead) = match is_ending {
-            true => ("is on its way back from a drain", "wait until every client is back, or lift it with now"),
+            true => {
+                ("is on its way back from a drain", "wait until every client is back, or lift it with now")
+            }
             false => ("is drained now", "lift it first, or ask without starts_at to keep it"),
         };
         return Err(Refusal::Conflict(format!(

@@ -134,7 +134,8 @@ impl Tally {
                 // No answer is told of only where somebody got none.
                 let [before, after] = if pop == NOTHING { sums? } else { sums.unwrap_or_default() };
                 let (before, after) = (share(before), share(after));
-                let [was, is] = open.each_ref().map(|open| open.get(name(pop).as_str()).copied().unwrap_or(0.0));
+                let [was, is] =
+                    open.each_ref().map(|open| open.get(name(pop).as_str()).copied().unwrap_or(0.0));
                 Some(PopImpact { pop: name(pop), before, after, goes: is < was, capacity: 0.0, load: None })
             })
             .collect();

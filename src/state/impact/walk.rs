@@ -119,7 +119,11 @@ impl<'s> Served<'s> {
         let marks = (self.steering.chain.load(meta), meta.low_watermark, meta.high_watermark);
         match marks {
             (Some((_, load)), Some(low), Some(high)) if load > low => {
-                if load >= high { 1.0 } else { (load - low) / (high - low) }
+                if load >= high {
+                    1.0
+                } else {
+                    (load - low) / (high - low)
+                }
             }
             _ => 0.0,
         }
@@ -277,13 +281,7 @@ impl<'s> Pair<'s> {
 impl Side<'_> {
     /// Adds what a client gets to its shares: all that is answered counts alike. Where coins have a say, it is what
     /// the clients of its place get, each by its chance: a sample would have to be large to say 30 % of 30 %.
-    fn answer(
-        &mut self,
-        client: &Client,
-        random: u64,
-        shares: &mut Shares,
-        walks: &mut usize,
-    ) -> Looked {
+    fn answer(&mut self, client: &Client, random: u64, shares: &mut Shares, walks: &mut usize) -> Looked {
         let nothing = Looked { scope: 0, coin: false, draw: false };
         let Some(family) = self.served.family(client.address) else {
             add(shares, NOTHING, 1.0);
@@ -292,10 +290,10 @@ impl Side<'_> {
         let (served, who) = (self.served, (client.address, client.source));
         let coin = served.walk(family, who, None, random, &mut self.scratch).coin_mattered;
         *walks += 1;
-        let mut found =
-            Looked { scope: self.scratch.picks.scope(), coin, draw: self.scratch.picks.random() };
+        let mut found = Looked { scope: self.scratch.picks.scope(), coin, draw: self.scratch.picks.random() };
         let ask = served.ask(who, None, random);
-        let ways = if coin { chances(served.steering, served.live, family, &ask, &mut self.scratch) } else { None };
+        let ways =
+            if coin { chances(served.steering, served.live, family, &ask, &mut self.scratch) } else { None };
         let Some(ways) = ways else {
             self.add_picks(shares, 1.0);
             return found;

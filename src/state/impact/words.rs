@@ -46,7 +46,9 @@ impl Impact {
         let asleep = self.records.iter().filter(|record| record.estimated_from == Some(0));
         match asleep.map(|record| record.count).sum() {
             0 => {}
-            count => words.push(format!("nobody has asked for {} that it concerns", records(count, "record"))),
+            count => {
+                words.push(format!("nobody has asked for {} that it concerns", records(count, "record")))
+            }
         }
         words
     }
