@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::reference::{FamilyView, Frozen, Seen};
+use super::reference::{FamilyView, Frozen, Referred, Seen};
 use super::status::Alarm;
 use super::verdict::{FrozenFamilies, Judge, Moment};
 use crate::state::monitors::{Family, Monitored};
@@ -18,6 +18,8 @@ const JUDGE_EVERY: Duration = Duration::from_millis(200);
 pub struct Families {
     views: [FamilyView; 2],
     alarms: [Option<Alarm>; 2],
+    /// Reference targets whose names could not be looked up the last time.
+    unfound: Vec<bool>,
     /// An address has changed since they were judged.
     is_stale: bool,
     /// When they were.
@@ -40,6 +42,7 @@ impl Families {
         for view in &mut self.views {
             view.references = vec![None; count];
         }
+        self.unfound = vec![false; count];
     }
 
     /// Counts the pools' addresses from the beginning: after another plan they are others.
@@ -82,13 +85,26 @@ impl Families {
         }
     }
 
-    /// Another result of a reference target, by family. What is no longer known says what it said last.
-    pub fn observe_reference(&mut self, index: usize, results: [Option<bool>; 2], now: Duration) {
-        for (view, ok) in self.views.iter_mut().zip(results) {
-            let Some(ok) = ok else { continue };
+    /// Another result of a reference target. Who cannot look up a name cannot reach it either: it fails in the
+    /// families it had. One that never had any is not known, and leaves the word to the others.
+    pub fn observe_reference(&mut self, index: usize, name: &str, referred: Referred, now: Duration) {
+        let is_unfound = referred == Referred::NotFound;
+        if is_unfound != std::mem::replace(&mut self.unfound[index], is_unfound) {
+            match is_unfound {
+                true => tracing::warn!("the reference target {name} cannot be looked up"),
+                false => tracing::info!("the reference target {name} is found again"),
+            }
+        }
+        for (family, view) in self.views.iter_mut().enumerate() {
             let seen = &mut view.references[index];
-            let since = seen.filter(|seen| seen.ok == ok).map_or(now, |seen| seen.since);
-            *seen = Some(Seen { ok, since });
+            let ok = match referred {
+                Referred::Asked(results) => results[family],
+                Referred::NotFound => seen.map(|_| false),
+            };
+            *seen = ok.map(|ok| Seen {
+                ok,
+                since: seen.filter(|seen| seen.ok == ok).map_or(now, |seen| seen.since),
+            });
         }
     }
 

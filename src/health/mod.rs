@@ -51,6 +51,7 @@ use tokio::task::JoinSet;
 use crate::state::model::Time;
 use crate::state::monitors::{Family, Plan, Reference};
 use probe::{Ask, ProbeError};
+use reference::Referred;
 use room::{Outcome, Room, Start};
 use schedule::Key;
 
@@ -265,18 +266,17 @@ impl Start {
     }
 }
 
-/// Asks a reference target in each family its name has. A name that cannot be looked up says nothing: it may
-/// be the resolver's failure, which no probe of ours goes through.
-async fn ask_reference(ask: &Ask, reference: &Reference) -> [Option<bool>; 2] {
+/// Asks a reference target in each family its name has.
+async fn ask_reference(ask: &Ask, reference: &Reference) -> Referred {
     let lookup = tokio::net::lookup_host((reference.host.as_str(), ask.check.port));
     let addresses: Vec<SocketAddr> = match tokio::time::timeout(ask.check.timeout, lookup).await {
         Ok(Ok(addresses)) => addresses.collect(),
-        _ => Vec::new(),
+        _ => return Referred::NotFound,
     };
     let of = |family: Family| {
         let address = addresses.iter().find(|address| Family::of(address.ip()) == family).copied();
         async move { Some(probe::probe(ask, address?).await.is_ok()) }
     };
     let (ipv4, ipv6) = tokio::join!(of(Family::Ipv4), of(Family::Ipv6));
-    [ipv4, ipv6]
+    Referred::Asked([ipv4, ipv6])
 }

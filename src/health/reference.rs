@@ -28,6 +28,15 @@ pub struct FamilyView {
     pub frozen: Option<Frozen>,
 }
 
+/// What became of asking a reference target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Referred {
+    /// Whether it answers, by family; none in one of which it has no address.
+    Asked([Option<bool>; 2]),
+    /// Its name could not be looked up.
+    NotFound,
+}
+
 /// A reference target's last results.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Seen {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::Totals;
 use super::families::Families;
 use super::probe::{Ask, Passed, ProbeError};
+use super::reference::Referred;
 use super::schedule::{Beat, Key, Schedule};
 use super::status::{self, Alarm, MonitorStatus};
 use super::verdict::{FrozenFamilies, Judge, Moment, Verdict};
@@ -24,8 +25,8 @@ use crate::state::monitors::{Check, HealthSpec, Kind, Plan, Reference};
 pub enum Outcome {
     /// Of an address.
     Address(Result<Passed, ProbeError>),
-    /// Of a reference target, by family; none where it has no address of it, or none is known.
-    Reference([Option<bool>; 2]),
+    /// Of a reference target.
+    Reference(Referred),
 }
 
 /// A probe to be started.
@@ -245,8 +246,9 @@ impl Room {
                 self.totals.failures += u64::from(result.is_err());
                 self.observe_address(id, index, &result, now);
             }
-            (Some(Job::Reference(index)), Outcome::Reference(results)) => {
-                self.families.observe_reference(index, results, now.elapsed);
+            (Some(Job::Reference(index)), Outcome::Reference(referred)) => {
+                let name = &self.health.references[index].text;
+                self.families.observe_reference(index, name, referred, now.elapsed);
                 self.judge_families(now);
             }
             _ => {}

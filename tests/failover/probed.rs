@@ -7,6 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use rhumb::health::pilot;
 use rhumb::health::probe::{Passed, ProbeError};
+use rhumb::health::reference::Referred;
 use rhumb::health::room::{Outcome, Room, Start};
 use rhumb::health::{Moment, Verdict};
 use rhumb::state::live::VerdictValue;
@@ -50,7 +51,7 @@ pub struct Probed {
     /// By address: its PoP, and whether it is the second of its answer.
     addresses: BTreeMap<IpAddr, (String, bool)>,
     how: BTreeMap<String, How>,
-    has_references: bool,
+    references: Referred,
     told: BTreeMap<(String, String), Verdict>,
     random: Rng,
     elapsed: Duration,
@@ -69,7 +70,7 @@ impl Probed {
             room: Room::new(7, plan, Vec::new(), begun),
             addresses,
             how: BTreeMap::new(),
-            has_references: true,
+            references: Referred::Asked([Some(true), None]),
             told: BTreeMap::new(),
             random: Rng::with_seed(7),
             elapsed: Duration::ZERO,
@@ -78,10 +79,15 @@ impl Probed {
         probed
     }
 
-    /// `dublin dead`, `tokyo loses 30`, `sydney flaps 10`, `references dead`.
+    /// `dublin dead`, `tokyo loses 30`, `sydney flaps 10`, `references dead`, `references unfound`.
     pub fn becomes(&mut self, who: &str, how: &[&str]) {
         if who == "references" {
-            self.has_references = how == ["well"];
+            self.references = match how {
+                ["well"] => Referred::Asked([Some(true), None]),
+                ["dead"] => Referred::Asked([Some(false), None]),
+                ["unfound"] => Referred::NotFound,
+                _ => panic!("how are {how:?}?"),
+            };
             return;
         }
         let how = match how {
@@ -108,7 +114,7 @@ impl Probed {
             while let Some((key, start)) = self.room.start(now) {
                 let outcome = match start {
                     Start::Address(_, target) => Outcome::Address(self.probe(target.ip())),
-                    Start::Reference(..) => Outcome::Reference([Some(self.has_references), None]),
+                    Start::Reference(..) => Outcome::Reference(self.references),
                 };
                 self.room.observe(key, outcome, now);
             }
