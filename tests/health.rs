@@ -122,6 +122,33 @@ fn verdicts_over_time() {
     }
 }
 
+/// Of two addresses in doubt the sooner says when, also when it began later.
+#[test]
+fn two_doubts() {
+    let addresses = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
+    let mut judge = judge(addresses.to_vec(), "fall = 4\nrise = 2\ninterval = '10s'");
+    let mut check = |seconds: u64, results: [Option<bool>; 2], expect: Option<i64>, is_told: bool| {
+        let now = at(Duration::from_secs(seconds));
+        for (index, ok) in results.into_iter().enumerate().filter_map(|(index, ok)| Some((index, ok?))) {
+            judge.observe(index, &if ok { Ok(Passed::default()) } else { failed() }, [false; 2], now);
+        }
+        let told = judge.news([false; 2], now.elapsed);
+        let verdict = judge.verdict([false; 2], now.elapsed).unwrap();
+        let may_change = verdict.may_change_at.map(|time| (time - at(Duration::ZERO).wall).as_secs());
+        assert_eq!((may_change, told.is_some()), (expect, is_told), "{seconds}s");
+    };
+    let (yes, no) = (Some(true), Some(false));
+    check(0, [no, yes], None, true);
+    // The second begins to fail, and the first to recover, which takes less.
+    check(10, [no, no], Some(40), true);
+    check(15, [yes, None], Some(25), true);
+    check(20, [None, no], Some(25), false);
+    // The first fails again: what is left is what the second has to say, later.
+    check(25, [no, None], Some(40), true);
+    check(30, [None, no], Some(40), false);
+    check(40, [no, no], None, true);
+}
+
 /// From the first result that says otherwise on, a verdict says when it may be another; and it is told when that
 /// begins and ends, not with each result between.
 #[test]

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::flap::Damping;
@@ -406,10 +407,17 @@ impl Judge {
     /// The verdict, if it is another than was told last, or that is long ago.
     pub fn news(&mut self, frozen: FrozenFamilies, now: Duration) -> Option<Verdict> {
         let verdict = self.verdict(frozen, now)?;
+        // A little later is only the next probe's jitter.
+        let interval = SignedDuration::try_from(self.monitored.check.interval).unwrap_or(SignedDuration::MAX);
         let is_old = |told: &Verdict, at: Duration| {
             let says = |verdict: &Verdict| (verdict.up, verdict.flapping, verdict.frozen);
             let again = now - at >= self.monitored.check.max_age / TOLD_PER_AGE;
-            let doubts = told.may_change_at.is_some() != verdict.may_change_at.is_some();
+            let doubts = match (told.may_change_at, verdict.may_change_at) {
+                (Some(told), Some(may_change)) => {
+                    may_change < told || may_change.duration_since(told) >= interval
+                }
+                (told, may_change) => told != may_change,
+            };
             says(told) != says(&verdict) || told.failing != verdict.failing || doubts || again
         };
         if self.told.as_ref().is_some_and(|(told, at)| !is_old(told, *at)) {
