@@ -336,19 +336,16 @@ impl Judge {
             return None;
         }
         let is_up = |state: &&AddressState| state.up != Some(false);
-        let enough = |up: usize, least: usize| up >= least;
-        Some(match self.monitored.check.rule {
-            Rule::Quorum(quorum) => {
-                let up = self.addresses.iter().filter(is_up).count();
-                enough(up, self.addresses.len().min(quorum as usize))
-            }
-            // By family, because a client gets the list of one: an answer whose IPv4 is dead would be given
-            // to IPv4 clients for its IPv6.
-            Rule::Each(least) => [None, Some(Family::Ipv4), Some(Family::Ipv6)].into_iter().all(|family| {
-                let of_family = || self.addresses.iter().filter(|state| state.family() == family);
-                enough(of_family().filter(is_up).count(), least.of(of_family().count()))
-            }),
-        })
+        let least = |all: usize| match self.monitored.check.rule {
+            Rule::Quorum(quorum) => all.min(quorum as usize),
+            Rule::Each(least) => least.of(all),
+        };
+        // By family, because a client gets the list of one: an answer whose IPv4 is dead would be given to IPv4
+        // clients for its IPv6. Of one without addresses none is enough.
+        Some([None, Some(Family::Ipv4), Some(Family::Ipv6)].into_iter().all(|family| {
+            let of_family = || self.addresses.iter().filter(|state| state.family() == family);
+            of_family().filter(is_up).count() >= least(of_family().count())
+        }))
     }
 
     /// Addresses that leave the list. Where all of a family fail, those that failed together with the last
