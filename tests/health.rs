@@ -579,7 +579,7 @@ fn all_must_say_up() {
     let up = |verdicts: &[Verdict]| -> Vec<bool> { together(verdicts).values().map(|all| all.up).collect() };
     assert_eq!(up(&verdicts), [true, true]);
     verdicts[2].up = false;
-    verdicts[2].error = "refused".into();
+    verdicts[2].why = "refused".into();
     verdicts[0].failing = vec!["192.0.0.1".parse().unwrap()];
     assert_eq!(up(&verdicts), [false, true]);
     let x = &together(&verdicts)["p0/x"];

@@ -169,16 +169,19 @@ impl Node {
                 format!("{}\n", explained.steered.and_then(|walk| walk.ttl).expect("a range"))
             }
             ["verdict", answer, how, ref rest @ ..] => {
-                let in_doubt = fields(rest)
-                    .get("in_doubt")
-                    .map(|span| self.now() + rhumb::files::parse_duration(span).unwrap());
+                let fields = fields(rest);
+                let later = |name| {
+                    let span = fields.get(name)?;
+                    Some(self.now() + rhumb::files::parse_duration(span).unwrap())
+                };
                 let verdict = VerdictValue {
                     up: how == "up",
                     failing: Vec::new(),
                     since: self.now(),
                     why: "it does not answer".into(),
                     down_by: BTreeSet::new(),
-                    may_change_at: in_doubt,
+                    held_until: later("held"),
+                    may_change_at: later("in_doubt").or(later("held")),
                 };
                 self.state().verdicts(vec![(answer.into(), Some(verdict))], Vec::new());
                 self.settle();

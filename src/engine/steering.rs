@@ -242,6 +242,8 @@ pub enum What {
     Feed,
     /// An address has begun to fail, or to recover.
     Verdict,
+    /// An answer that flapped is no longer held down.
+    Hold,
 }
 
 impl Default for Upcoming {

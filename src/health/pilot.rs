@@ -334,6 +334,7 @@ pub fn said<'v>(verdicts: impl Iterator<Item = &'v Verdict>) -> BTreeMap<String,
             since: said.since.unwrap_or(Time::UNIX_EPOCH),
             why,
             down_by: said.down_by,
+            held_until: said.held_until,
             may_change_at: said.may_change_at,
         };
         (answer, value)

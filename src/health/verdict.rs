@@ -60,6 +60,12 @@ pub struct Verdict {
     /// It changed too often, and is held down.
     #[serde(default)]
     pub flapping: bool,
+    /// Until when, while it is.
+    #[serde(default)]
+    pub held_until: Option<Time>,
+    /// Why it is down, in words: the last error, or that it is held down; empty when it is up.
+    #[serde(default)]
+    pub why: String,
     /// Our own failure: it stays as it was.
     #[serde(default)]
     pub frozen: bool,
@@ -81,6 +87,8 @@ pub struct Together {
     pub down_by: BTreeSet<String>,
     /// Since when one of those that say so does; of several that are down the first, of those that are up the last.
     pub since: Option<Time>,
+    /// Until when it is held down, because it flaps; none when none of them holds it.
+    pub held_until: Option<Time>,
     /// When one of them may say something else, at the earliest.
     pub may_change_at: Option<Time>,
 }
@@ -93,6 +101,7 @@ pub fn together<'v>(verdicts: impl IntoIterator<Item = &'v Verdict>) -> BTreeMap
             answers.entry(verdict.answer.clone()).or_insert(Together { up: true, ..Together::default() });
         answer.failing.extend(&verdict.failing);
         answer.may_change_at = answer.may_change_at.into_iter().chain(verdict.may_change_at).min();
+        answer.held_until = answer.held_until.max(verdict.held_until);
         answer.since = match (answer.up, verdict.up) {
             (true, true) => answer.since.max(Some(verdict.since)),
             (true, false) => Some(verdict.since),
@@ -102,7 +111,7 @@ pub fn together<'v>(verdicts: impl IntoIterator<Item = &'v Verdict>) -> BTreeMap
         if !verdict.up {
             answer.up = false;
             answer.down_by.insert(verdict.monitor.clone());
-            answer.said_no.get_or_insert_with(|| (verdict.monitor.clone(), verdict.error.clone()));
+            answer.said_no.get_or_insert_with(|| (verdict.monitor.clone(), verdict.why.clone()));
         }
     }
     answers
@@ -308,7 +317,7 @@ impl Judge {
         let raw = self.verdict_of_addresses();
         if raw != self.raw {
             if self.raw.is_some() && raw.is_some() {
-                self.damping.change(&self.monitored.check.flap, now.elapsed);
+                self.damping.change(&self.monitored.check.flap, now);
             }
             self.raw = raw;
         }
@@ -322,12 +331,17 @@ impl Judge {
         if self.history.len() == HISTORY_EVENTS_MAX {
             self.history.pop_front();
         }
-        let why = match up {
-            true => String::new(),
-            false if raw == Some(true) => "flapping; held down".into(),
-            false => self.error.clone(),
-        };
-        self.history.push_back(Event { at: now.wall, up, why });
+        self.history.push_back(Event { at: now.wall, up, why: self.why(now.elapsed) });
+    }
+
+    /// Why it is down; empty when it is up.
+    fn why(&self, now: Duration) -> String {
+        match (self.up, self.damping.held_until(now)) {
+            (None | Some(true), _) => String::new(),
+            (_, None) => self.error.clone(),
+            (_, Some(until)) if self.raw == Some(true) => format!("held down: flapping, until {until:.0}"),
+            (_, Some(until)) => format!("{}; flapping, held down until {until:.0}", self.error),
+        }
     }
 
     /// What the addresses say. Those that are not known yet are taken to be up; none when none is known.
@@ -382,6 +396,8 @@ impl Judge {
             error: self.error.clone(),
             latency_ms: slowest.map(milliseconds),
             flapping: self.damping.holds(now),
+            held_until: self.damping.held_until(now),
+            why: self.why(now),
             frozen: self.addresses.iter().any(is_frozen),
             may_change_at: self.may_change_at(now),
         })
@@ -396,8 +412,7 @@ impl Judge {
             let missing = check.interval * needed.saturating_sub(state.streak);
             state.checked_at?.checked_add(missing).ok()
         });
-        let held = self.damping.rest(now).filter(|_| self.raw == Some(true));
-        let held = held.and_then(|rest| self.checked_at.checked_add(rest).ok());
+        let held = self.damping.held_until(now).filter(|_| self.raw == Some(true));
         in_doubt.chain(held).min()
     }
 

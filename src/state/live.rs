@@ -66,6 +66,9 @@ pub struct VerdictValue {
     /// The monitors that say no.
     #[serde(default)]
     pub down_by: BTreeSet<String>,
+    /// Until when it is held down, because it changed too often.
+    #[serde(default)]
+    pub held_until: Option<Time>,
     /// When it may be another at the earliest, if an address has begun to fail or to recover. It is not kept:
     /// after a restart probes begin anew.
     #[serde(skip)]

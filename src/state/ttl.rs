@@ -90,8 +90,11 @@ pub fn upcoming(answers: &[BaseAnswer], model: &Model, values: &Values, now: Tim
     let migrations = migrations.filter_map(|m| Some((migration::due_at(m)?, What::Migration)));
     let said = answers.iter().flat_map(|answer| {
         let feeds = answer.live.feeds().filter_map(|(_, feed)| late(feed, answer, values, now));
-        let verdict = values.verdicts().get(&answer.id).and_then(|verdict| verdict.may_change_at);
-        feeds.map(|at| (at, What::Feed)).chain(verdict.map(|at| (at, What::Verdict)))
+        let verdict = values.verdicts().get(&answer.id);
+        let verdict = verdict.and_then(|verdict| Some((verdict.may_change_at?, verdict.held_until)));
+        let verdict =
+            verdict.map(|(at, held)| (at, if held == Some(at) { What::Hold } else { What::Verdict }));
+        feeds.map(|at| (at, What::Feed)).chain(verdict)
     });
     let next = drains.chain(migrations).chain(said).min_by_key(|(at, _)| *at);
     let next = next.map(|(at, what)| (at.duration_since(now).as_secs().max(0), what));

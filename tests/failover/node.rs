@@ -386,7 +386,15 @@ fn verdict(up: bool, why: &str, seconds: i64) -> VerdictValue {
     let since = Time::from_second(START).unwrap() + SignedDuration::from_secs(seconds);
     // It begins with the monitor's name, as the pilot has it.
     let down_by = why.split_once(':').map(|(monitor, _)| monitor.to_string()).into_iter().collect();
-    VerdictValue { up, failing: Vec::new(), since, why: why.into(), down_by, may_change_at: None }
+    VerdictValue {
+        up,
+        failing: Vec::new(),
+        since,
+        why: why.into(),
+        down_by,
+        held_until: None,
+        may_change_at: None,
+    }
 }
 
 /// `dublin`, or `wss/dublin`.
