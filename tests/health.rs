@@ -132,7 +132,7 @@ fn two_doubts() {
         for (index, ok) in results.into_iter().enumerate().filter_map(|(index, ok)| Some((index, ok?))) {
             judge.observe(index, &if ok { Ok(Passed::default()) } else { failed() }, [false; 2], now);
         }
-        let told = judge.news([false; 2], now.elapsed);
+        let told = judge.news([false; 2], now);
         let verdict = judge.verdict([false; 2], now.elapsed).unwrap();
         let may_change = verdict.may_change_at.map(|time| (time - at(Duration::ZERO).wall).as_secs());
         assert_eq!((may_change, told.is_some()), (expect, is_told), "{seconds}s");
@@ -164,7 +164,7 @@ fn a_verdict_in_doubt() {
         let verdict = judge.verdict([false; 2], now.elapsed).unwrap();
         let may_change = verdict.may_change_at.map(|time| (time - at(Duration::ZERO).wall).as_secs());
         assert_eq!(may_change, expect, "{seconds}s");
-        assert_eq!(judge.news([false; 2], now.elapsed).is_some(), is_told, "{seconds}s");
+        assert_eq!(judge.news([false; 2], now).is_some(), is_told, "{seconds}s");
     };
     check(0, true, None, true);
     check(10, false, Some(30), true);
@@ -528,6 +528,55 @@ fn kept_verdicts_are_used_while_they_are_young() {
         let old = Room::new(7, plan(&pools(1)), kept.clone(), at(Duration::ZERO));
         assert!(!old.has_reported() && old.status(at(Duration::ZERO)).iter().all(|s| s.verdict.is_none()));
     }
+}
+
+/// A restart while an answer is held down: it stays so, as long as it had to, and the next hold is longer.
+#[test]
+fn what_flaps_goes_on_after_a_restart() {
+    let text = "[[pool.p.answer]]\na = '192.0.2.1'\n[monitor.m]\nkind = 'tcp'\nport = 80\ntarget = { pool = 'p' }\n\
+                interval = '10s'\nrise = 1\nfall = 1\nflap = { changes = 3, hold = '2m' }\n";
+    let mut turned = Turned::new(plan(text), vec![]);
+    turned.run("10s");
+    for (number, until) in ["20s", "30s", "40s", "50s"].into_iter().enumerate() {
+        turned.kill(if number % 2 == 0 { "192.0.2.1" } else { "" });
+        turned.run(until);
+    }
+    let kept = turned.told.values().next().unwrap().clone();
+    assert!(kept.flapping && kept.why.starts_with("held down: flapping, until"), "{kept:?}");
+    let history = turned.room.status(at(turned.now))[0].history.clone();
+    assert_eq!(history.len(), 4);
+    // As the store has it. The clock of the next run begins at zero, twenty seconds later.
+    let json = serde_json::to_string(&kept).unwrap();
+    let kept: Verdict = serde_json::from_str(&json).unwrap();
+    let later = |elapsed: &str| {
+        let elapsed = time(elapsed);
+        Moment { wall: at(time("70s") + elapsed).wall, elapsed }
+    };
+    let mut room = Room::new(7, plan(text), vec![kept.clone()], later("0s"));
+    let mut run = |until: &str, ok: bool| {
+        let mut told = None;
+        while let Some(next) = room.next().filter(|next| *next <= time(until)) {
+            let now = Moment { wall: at(time("70s") + next).wall, elapsed: next };
+            while let Some((key, _)) = room.start(now) {
+                room.observe(key, Outcome::Address(if ok { Ok(Passed::default()) } else { failed() }), now);
+            }
+            told = room.news(now).pop().or(told);
+        }
+        (told, room.status(later(until)).remove(0))
+    };
+    let (told, status) = run("90s", true);
+    let said = status.verdict.unwrap();
+    assert_eq!((said.up, said.flapping, said.held_until), (false, true, kept.held_until));
+    assert_eq!((status.history, told.map(|told| told.why)), (history, Some(kept.why)));
+    // The hold ends when it would have.
+    assert!(run("110s", true).1.verdict.unwrap().up);
+    // It changes too often again: twice the time.
+    let mut held = None;
+    for (number, until) in ["120s", "130s", "140s", "150s", "160s"].into_iter().enumerate() {
+        held = run(until, number % 2 == 1).1.verdict.unwrap().held_until.or(held);
+    }
+    let hold = held.unwrap() - kept.held_until.unwrap();
+    assert!((240..330).contains(&hold.as_secs()), "it is held for four minutes: {hold:#}");
 }
 
 #[test]

@@ -130,6 +130,7 @@ impl Room {
             let ask = asks.entry(Arc::as_ptr(&monitored.check));
             let ask = ask.or_insert_with(|| Arc::new(Ask::new(monitored.check.clone()))).clone();
             let mut judge = Judge::new(monitored, young);
+            kept.get(&name).inspect(|verdict| judge.remember(&verdict.memory, now));
             let old = old.and_then(|id| self.remove(id)).map(|watched| watched.judge);
             if let Some(old) = old.filter(|old| old.monitored.check == judge.monitored.check) {
                 judge.take_over(&old);
@@ -331,7 +332,7 @@ impl Room {
         for id in std::mem::take(&mut self.touched) {
             let Some(watched) = self.watched.get_mut(&id) else { continue };
             watched.touched = false;
-            news.extend(watched.judge.news(frozen, now.elapsed));
+            news.extend(watched.judge.news(frozen, now));
         }
         news
     }

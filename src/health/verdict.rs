@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::flap::Damping;
+use super::flap::{Damping, KeptDamping};
 use super::probe::{Passed, ProbeError};
 use super::status::milliseconds;
 use crate::state::model::Time;
@@ -72,6 +72,20 @@ pub struct Verdict {
     /// When it may be another at the earliest: an address has begun to fail or to recover, or a hold ends.
     #[serde(skip)]
     pub may_change_at: Option<Time>,
+    /// What is kept beside it over a restart; empty in what is only shown.
+    #[serde(default)]
+    pub memory: Memory,
+}
+
+/// What a judge remembers over a restart, beside its verdict.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Its last changes, oldest first.
+    history: VecDeque<Event>,
+    /// How often it changed lately, and its hold.
+    damping: KeptDamping,
+    /// What its addresses say, before damping.
+    raw: Option<bool>,
 }
 
 /// What all monitors of an answer say together.
@@ -118,7 +132,7 @@ pub fn together<'v>(verdicts: impl IntoIterator<Item = &'v Verdict>) -> BTreeMap
 }
 
 /// A change of a verdict.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// When.
     pub at: Time,
@@ -231,12 +245,24 @@ impl Judge {
             told: None,
         };
         if let Some(kept) = kept {
-            if !kept.up && judge.verdict_of_addresses() == Some(true) {
+            // What is held down may be well.
+            let raw = kept.memory.raw.unwrap_or(kept.up);
+            if !raw && judge.verdict_of_addresses() == Some(true) {
                 judge.addresses.iter_mut().for_each(|state| state.up = Some(false));
             }
-            (judge.raw, judge.up) = (Some(kept.up), Some(kept.up));
+            (judge.raw, judge.up) = (Some(raw), Some(kept.up));
         }
         judge
+    }
+
+    /// Remembers what was kept of the last run, however long ago that is: what flapped goes on doing so.
+    pub fn remember(&mut self, memory: &Memory, now: Moment) {
+        self.history.clone_from(&memory.history);
+        self.damping = Damping::of_kept(&memory.damping, now);
+    }
+
+    fn memory(&self, now: Moment) -> Memory {
+        Memory { history: self.history.clone(), damping: self.damping.kept(now), raw: self.raw }
     }
 
     /// Takes over what an earlier judge of the same check knows, after the answer's addresses have changed.
@@ -400,6 +426,7 @@ impl Judge {
             why: self.why(now),
             frozen: self.addresses.iter().any(is_frozen),
             may_change_at: self.may_change_at(now),
+            memory: Memory::default(),
         })
     }
 
@@ -417,12 +444,14 @@ impl Judge {
     }
 
     /// The verdict, if it is another than was told last, or that is long ago.
-    pub fn news(&mut self, frozen: FrozenFamilies, now: Duration) -> Option<Verdict> {
-        let verdict = self.verdict(frozen, now)?;
+    pub fn news(&mut self, frozen: FrozenFamilies, now: Moment) -> Option<Verdict> {
+        let verdict = Verdict { memory: self.memory(now), ..self.verdict(frozen, now.elapsed)? };
+        let now = now.elapsed;
         // A little later is only the next probe's jitter.
         let interval = SignedDuration::try_from(self.monitored.check.interval).unwrap_or(SignedDuration::MAX);
         let is_old = |told: &Verdict, at: Duration| {
-            let says = |verdict: &Verdict| (verdict.up, verdict.flapping, verdict.frozen);
+            let holds = |verdict: &Verdict| verdict.memory.damping.holds;
+            let says = |verdict: &Verdict| (verdict.up, verdict.flapping, verdict.frozen, holds(verdict));
             let again = now - at >= self.monitored.check.max_age / TOLD_PER_AGE;
             let doubts = match (told.may_change_at, verdict.may_change_at) {
                 (Some(told), Some(may_change)) => {
