@@ -178,8 +178,6 @@ fn alarms(view: &View, now: Time) -> Vec<String> {
     alarms.extend(
         feeds.into_iter().map(|feed| format!("values of the feed {feed} are older than they may be")),
     );
-    let pools = view.model.suspensions.values();
-    alarms.extend(pools.map(|s| format!("the automation of pool {} is suspended: {}", s.pool, s.reason)));
     alarms.extend(records::low_rungs(view));
     alarms
 }

@@ -16,10 +16,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::SignedDuration;
-
+use super::seen::Out;
 pub use super::seen::Seen;
-use super::seen::{Mark, Out, Overload};
+use super::sites::{Case, Site, ask, signed, words};
 use crate::state::base::BaseAnswer;
 use crate::state::change::{Change, DrainAsk, Refusal, Which, drain_id};
 use crate::state::keeper::Wish;
@@ -30,9 +29,6 @@ use crate::state::policy::FailoverSpec;
 /// Who our drains belong to.
 pub const OWNER: &str = "health";
 
-/// After so many waits without a relapse, a relapse is forgotten.
-const FORGOTTEN_AFTER_WAITS: u32 = 10;
-
 /// What is to be done, in this order: wishes, then verdicts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Acts {
@@ -42,6 +38,8 @@ pub struct Acts {
     pub verdicts: Vec<(String, Option<VerdictValue>)>,
     /// What a person must know or decide. The list is whole each time.
     pub alarms: BTreeSet<String>,
+    /// When something will be done to a site by itself, as far as that is known. The list is whole each time.
+    pub upcoming: BTreeMap<Scope, Time>,
 }
 
 impl Acts {
@@ -78,82 +76,75 @@ impl Act {
 pub struct Failover {
     /// Verdicts that count, by answer.
     applied: BTreeMap<String, VerdictValue>,
-    /// PoPs, in a pool or whole.
+    /// PoPs, in a pool or whole, and answers that come back alone.
     sites: BTreeMap<Scope, Site>,
+    /// The sites as they are kept, by key.
+    kept: BTreeMap<String, String>,
 }
 
-/// What is taken out, and comes back, as one.
-#[derive(Debug, Default)]
-struct Site {
-    /// Since when enough of it is down.
-    failing_since: Option<Time>,
-    /// Since when not enough is.
-    well_since: Option<Time>,
-    relapses: u32,
-    /// Why the last wish was refused, and when.
-    refused: Option<(Time, String)>,
-}
-
-/// A site, and what is said of it now.
-struct Case<'c> {
-    scope: Scope,
-    pop: &'c str,
-    /// The pools it takes clients from.
-    pools: Vec<&'c str>,
-    spec: &'c FailoverSpec,
-    is_failing: bool,
-    evidence: String,
-}
-
-/// How long a refused wish rests before it is asked again: guards change when people do.
-const REFUSED_RESTS: SignedDuration = SignedDuration::from_secs(30);
+/// What keys of kept sites begin with.
+pub const KEPT: &str = "site/";
 
 impl Failover {
-    /// Begins with the verdicts that counted when the process ended.
-    pub fn new(applied: BTreeMap<String, VerdictValue>) -> Failover {
-        Failover { applied, sites: BTreeMap::new() }
+    /// Begins with the verdicts that counted when the process ended, and with what was kept of the sites.
+    pub fn new(applied: BTreeMap<String, VerdictValue>, kept: BTreeMap<String, String>) -> Failover {
+        // What cannot be read is seen anew.
+        let sites = kept.values().filter_map(|json| serde_json::from_str::<(Scope, Site)>(json).ok());
+        Failover { applied, sites: sites.collect(), kept }
+    }
+
+    /// What has changed of what is to be kept over a restart, by key; none forgets one.
+    pub fn kept(&mut self) -> Vec<(String, Option<String>)> {
+        let loud = self.sites.iter().filter(|(_, site)| !site.is_quiet());
+        let now: BTreeMap<String, String> = loud
+            .map(|site| {
+                let json = serde_json::to_string(&site).expect("sites are JSON");
+                (format!("{KEPT}{}", drain_id(OWNER, site.0)), json)
+            })
+            .collect();
+        let gone = self.kept.keys().filter(|key| !now.contains_key(*key)).map(|key| (key.clone(), None));
+        let news = now.iter().filter(|(key, json)| self.kept.get(*key) != Some(*json));
+        let news = news.map(|(key, json)| (key.clone(), Some(json.clone())));
+        let changes = gone.chain(news).collect();
+        self.kept = now;
+        changes
     }
 
     /// Why a wish was not done.
     pub fn refused(&mut self, act: &Act, why: &Refusal, now: Time) {
-        let site = self.sites.entry(act.site.clone()).or_default();
-        site.refused = Some((now, why.to_string()));
+        self.sites.entry(act.site.clone()).or_default().refused(why.to_string(), now);
     }
 
     /// Looks at everything, and says what is to be done.
     pub fn look(&mut self, seen: &Seen) -> Acts {
         let mut acts = Acts::default();
+        let suspensions = seen.model.suspensions.values();
+        acts.alarms.extend(suspensions.map(|suspension| {
+            format!("the automation of pool {} is suspended: {}", suspension.pool, suspension.reason)
+        }));
+        hold_returns(seen, &mut acts);
         let mut watched = BTreeSet::new();
         for name in seen.base.pools.keys() {
             self.take_verdicts(name, seen, &mut acts);
             let Some(spec) = &seen.policy(name).failover else { continue };
-            if seen.model.suspensions.contains_key(name) {
-                acts.alarms.insert(format!("automation of pool {name} is suspended"));
-                continue;
-            }
             for pop in seen.base.pops_of(name) {
-                let (is_failing, evidence) = seen.failing(name, pop, spec);
                 let scope = site_scope(name, pop);
                 watched.insert(scope.clone());
-                self.watch(
-                    &Case { scope, pop, pools: vec![name], spec, is_failing, evidence },
-                    seen,
-                    &mut acts,
-                );
+                let (is_failing, evidence) = seen.failing(name, pop, spec);
+                let (pools, answers) = (vec![name.as_str()], seen.weighted(name, pop).collect());
+                let (pop, limit) = (Some(pop), None);
+                let case = Case { scope, pop, pools, answers, spec, is_failing, evidence, limit };
+                self.watch(case, seen, &mut acts);
             }
         }
         for pop in seen.base.pops.keys() {
-            let pools = seen.pools_at(pop);
-            // While a person has suspended one of its pools, nothing is done about the whole.
-            let is_suspended = pools.iter().any(|pool| seen.model.suspensions.contains_key(*pool));
             if let Some(least) = seen.pools_of_a_pop
-                && !is_suspended
-                && self.watch_whole(pop, pools, least, seen, &mut acts)
+                && self.watch_whole(pop, seen.pools_at(pop), least, seen, &mut acts)
             {
                 watched.insert(pop_scope(pop));
             }
         }
-        // What was seen before a suspension, or a reload, is old when it is over.
+        watched.extend(self.watch_answers(seen, &mut acts));
         self.sites.retain(|scope, _| watched.contains(scope));
         acts.alarms.extend(left_behind(&watched, seen));
         // Records' own answers have no pool whose capacity could bound them.
@@ -167,9 +158,19 @@ impl Failover {
         let gone: Vec<String> =
             self.applied.keys().filter(|id| !seen.said.contains_key(*id)).cloned().collect();
         for id in gone {
+            self.come_back_unwatched(&id, seen, &mut acts);
             self.apply(&id, None, &mut acts);
         }
         acts
+    }
+
+    /// An answer that no monitor watches any more counts as up: what was down for long comes back in steps.
+    fn come_back_unwatched(&mut self, id: &str, seen: &Seen, acts: &mut Acts) {
+        let Some(old) = self.applied.get(id).filter(|old| !old.up).cloned() else { return };
+        let answer = seen.base.answers().find(|answer| answer.id == id);
+        if let Some((answer, pool)) = answer.and_then(|answer| Some((answer, answer.pool.as_ref()?))) {
+            self.come_back(pool, answer, &old, seen, acts);
+        }
     }
 
     fn apply(&mut self, answer: &str, verdict: Option<VerdictValue>, acts: &mut Acts) {
@@ -223,30 +224,72 @@ impl Failover {
         }
     }
 
-    /// An answer that was down for long comes back in steps, as if it had been drained until now; one that
-    /// fell while it did begins again.
-    fn come_back(&self, pool: &str, answer: &BaseAnswer, old: &VerdictValue, seen: &Seen, acts: &mut Acts) {
-        let Some(spec) = &seen.policy(pool).failover else { return };
-        let Some(pop) = &answer.pop else { return };
-        let scope = Scope { answer: Some(answer.id.clone()), ..Scope::default() };
-        let id = drain_id(OWNER, &scope);
+    /// An answer that was down for long, or that fell on trial, comes back in steps, as if it had been drained
+    /// until now; after a relapse it waits before.
+    fn come_back(
+        &mut self,
+        pool: &str,
+        answer: &BaseAnswer,
+        old: &VerdictValue,
+        seen: &Seen,
+        acts: &mut Acts,
+    ) {
+        let Some(spec) = seen.policy(pool).returning() else { return };
+        let site = Scope { answer: Some(answer.id.clone()), ..Scope::default() };
+        let id = drain_id(OWNER, &site);
         let drains = &seen.model.drains;
+        let (relapses, on_trial) =
+            self.sites.get(&site).map_or((0, false), |site| (site.relapses, site.on_trial));
         let was_down = seen.now.duration_since(old.since);
-        let was_short = was_down < span(spec.return_after) && !drains.contains_key(&id);
-        let sites = [site_scope(pool, pop), pop_scope(pop)];
-        let site_returns = sites.iter().any(|site| drains.contains_key(&drain_id(OWNER, site)));
-        let is_idle = weight(seen.model, answer) <= 0.0;
-        if was_short || site_returns || is_idle || seen.model.suspensions.contains_key(pool) {
+        let was_short = was_down < signed(spec.return_after) && !on_trial && !drains.contains_key(&id);
+        let site_returns = answer.pop.as_ref().is_some_and(|pop| {
+            let sites = [site_scope(pool, pop), pop_scope(pop)];
+            sites.iter().any(|site| drains.contains_key(&drain_id(OWNER, site)))
+        });
+        // One that is out already is brought back by whoever watches it.
+        let is_suspended = seen.model.suspensions.contains_key(pool);
+        let is_out = drains.get(&id).is_some_and(|drain| drain.ending_since(seen.now).is_none());
+        if was_short || site_returns || is_out && !is_suspended || weight(seen.model, answer) <= 0.0 {
             return;
         }
-        let site = site_scope(pool, pop);
+        self.sites.entry(site.clone()).or_default().on_trial = true;
         let reason = format!("{} is up again after {}", answer.id, words(was_down));
-        acts.wishes.push(Act {
-            site: site.clone(),
-            change: Change::Drain(ask(scope, 100, spec)),
-            reason: reason.clone(),
-        });
-        acts.wishes.push(Act { site, change: Change::Undrain { which: Which::Id(id), now: false }, reason });
+        let act = |change| Act { site: site.clone(), change, reason: reason.clone() };
+        acts.wishes.push(act(Change::Drain(ask(site.clone(), 100, &spec))));
+        // While automation is suspended nobody would end the wait.
+        if relapses == 0 || is_suspended {
+            acts.wishes.push(act(Change::Undrain { which: Which::Id(id), now: false }));
+        }
+    }
+
+    /// Answers that come back alone, or have lately. Their sites come back.
+    fn watch_answers(&mut self, seen: &Seen, acts: &mut Acts) -> Vec<Scope> {
+        let ours = seen.model.drains.values().filter(|drain| drain.owner == OWNER);
+        let scopes = ours.map(|drain| &drain.scope).chain(self.sites.keys());
+        let ids: BTreeSet<String> = scopes.filter_map(|scope| scope.answer.clone()).collect();
+        let mut watched = Vec::new();
+        for answer in seen.base.answers().filter(|answer| ids.contains(&answer.id)) {
+            let Some(pool) = &answer.pool else { continue };
+            let Some(spec) = seen.policy(pool).returning() else { continue };
+            let spec = FailoverSpec { detect_for: Duration::ZERO, percent: 100, out: None, ..spec };
+            let down = self.applied.get(&answer.id).filter(|said| !said.up);
+            let scope = Scope { answer: Some(answer.id.clone()), ..Scope::default() };
+            let case = Case {
+                scope: scope.clone(),
+                pop: None,
+                pools: vec![pool],
+                answers: vec![answer],
+                spec: &spec,
+                is_failing: down.is_some(),
+                evidence: down.map_or_else(String::new, |said| said.why.clone()),
+                limit: None,
+            };
+            self.watch(case, seen, acts);
+            if !self.sites[&scope].is_quiet() {
+                watched.push(scope);
+            }
+        }
+        watched
     }
 
     /// Takes a whole PoP out when this many of its pools fail, each for as long as it may. False where none has
@@ -265,124 +308,49 @@ impl Failover {
         let Some((_, slowest)) = specs.iter().max_by_key(|(_, spec)| spec.return_after) else {
             return false;
         };
-        let lasts = |pool: &str, spec: &FailoverSpec| {
-            let site = self.sites.get(&site_scope(pool, pop));
-            let since = site.and_then(|site| site.failing_since);
-            since.is_some_and(|since| seen.now.duration_since(since) >= span(spec.detect_for))
+        let failing = |(pool, spec): &(&str, &FailoverSpec)| {
+            let site = self.sites.get(&site_scope(pool, pop))?;
+            Some((site.will_have_failed_at(spec.detect_for)?, site.has_failed_for(spec.detect_for, seen.now)))
         };
-        let fail: Vec<&str> =
-            specs.iter().filter(|(pool, spec)| lasts(pool, spec)).map(|(pool, _)| *pool).collect();
+        let fail = specs.iter().filter(|spec| failing(spec).is_some_and(|(_, lasts)| lasts));
+        let fail: Vec<&str> = fail.map(|(pool, _)| *pool).collect();
+        let mut at: Vec<Time> = specs.iter().filter_map(failing).map(|(at, _)| at).collect();
+        at.sort_unstable();
         let evidence = format!("{} of its pools fail: {}", fail.len(), fail.join(", "));
-        let spec = FailoverSpec { detect_for: Duration::ZERO, percent: 100, out: None, ..(*slowest).clone() };
         let is_failing = fail.len() >= least;
-        self.watch(
-            &Case { scope: pop_scope(pop), pop, pools, spec: &spec, is_failing, evidence },
-            seen,
-            acts,
-        );
+        let spec = FailoverSpec { detect_for: Duration::ZERO, percent: 100, out: None, ..(*slowest).clone() };
+        let scope = pop_scope(pop);
+        let is_out = seen.model.drains.contains_key(&drain_id(OWNER, &scope));
+        let next = at.get(least - 1).filter(|at| **at > seen.now && !is_out);
+        acts.upcoming.extend(next.map(|at| (scope.clone(), *at)));
+        let answers = pools.iter().flat_map(|pool| seen.weighted(pool, pop)).collect();
+        let (pop, spec, limit) = (Some(pop), &spec, None);
+        self.watch(Case { scope, pop, pools, answers, spec, is_failing, evidence, limit }, seen, acts);
         true
     }
 
-    /// Takes a PoP out that fails, and brings it back when it is well.
-    fn watch(&mut self, case: &Case, seen: &Seen, acts: &mut Acts) {
-        let Case { scope, spec, is_failing, evidence, .. } = case;
-        let id = drain_id(OWNER, scope);
-        let drain = seen.model.drains.get(&id);
-        let limit = self.limit(case, seen, acts);
-        let site = self.sites.entry(scope.clone()).or_default();
-        let begins = *is_failing && site.failing_since.is_none();
-        match is_failing {
-            true => (site.failing_since, site.well_since) = (site.failing_since.or(Some(seen.now)), None),
-            false => (site.failing_since, site.well_since) = (None, site.well_since.or(Some(seen.now))),
+    /// Takes a site out that fails, and brings it back when it is well. While a person has suspended one of its
+    /// pools nothing is done, and afterwards it is looked at anew.
+    fn watch(&mut self, mut case: Case, seen: &Seen, acts: &mut Acts) {
+        case.limit = self.limit(&case, seen, acts);
+        let site = self.sites.entry(case.scope.clone()).or_default();
+        if case.pools.iter().any(|pool| seen.model.suspensions.contains_key(*pool)) {
+            site.rest();
+            return;
         }
-        let lasted =
-            |since: Option<Time>| since.map_or(SignedDuration::ZERO, |since| seen.now.duration_since(since));
-        let wait =
-            (spec.return_after * 2u32.saturating_pow(site.relapses.min(16))).min(spec.return_after_max);
-        if let Some((at, why)) = &site.refused {
-            if *is_failing {
-                acts.alarms.insert(format!(
-                    "{scope} fails, and health may not take it out: {why}; a person must decide"
-                ));
-            }
-            if seen.now.duration_since(*at) < REFUSED_RESTS {
-                return;
-            }
-            site.refused = None;
-        }
-        let act = |change, reason| Act { site: scope.clone(), change, reason };
-        let to = |percent| Change::Drain(ask(scope.clone(), percent, spec));
-        match (*is_failing, drain) {
-            (true, Some(drain)) if drain.ending_since(seen.now).is_none() => {
-                let percent = percent_out(spec, seen.now.duration_since(drain.created_at));
-                if percent > drain.percent {
-                    acts.wishes.push(act(to(percent), evidence.clone()));
-                }
-            }
-            (true, returning) => {
-                if returning.is_none() && lasted(site.failing_since) < span(spec.detect_for) {
-                    return;
-                }
-                if returning.is_some() && begins {
-                    site.relapses += 1;
-                }
-                match (limit, returning) {
-                    (Some(limit), _) => {
-                        let alarm = format!("{scope} fails ({evidence}), and {limit}; a person must decide");
-                        acts.alarms.insert(alarm);
-                    }
-                    (None, None) => {
-                        let percent = percent_out(spec, SignedDuration::ZERO);
-                        acts.wishes.push(act(to(percent), evidence.clone()));
-                    }
-                    (None, Some(_)) => {
-                        acts.wishes.push(act(to(spec.percent), format!("it fails again: {evidence}")));
-                    }
-                }
-            }
-            (false, Some(drain)) if drain.ending_since(seen.now).is_none() => {
-                if lasted(site.well_since) < span(wait) {
-                    return;
-                }
-                match overloaded(case, Mark::Low, seen) {
-                    // How much it has changes all the time; the alarm is the same until it is over.
-                    Some(Overload { answer, metric, mark, .. }) => drop(acts.alarms.insert(format!(
-                        "{scope} is well, and its return waits for load: {metric} of {answer} must fall below \
-                         {mark}, its watermark; a person may lift the drain of health, or raise the mark"
-                    ))),
-                    None => {
-                        let reason = format!("well for {}", words(lasted(site.well_since)));
-                        acts.wishes.push(act(Change::Undrain { which: Which::Id(id), now: false }, reason));
-                    }
-                }
-            }
-            (false, Some(drain)) => {
-                // It comes back: no further while it has more than it can hold.
-                let percent = drain.percent_at(seen.now);
-                if let Some(load) = overloaded(case, Mark::High, seen)
-                    && percent > 0
-                {
-                    acts.wishes.push(act(to(percent), format!("its return waits: {load}")));
-                }
-            }
-            (false, None) => {
-                if site.relapses > 0 && lasted(site.well_since) >= span(wait * FORGOTTEN_AFTER_WAITS) {
-                    site.relapses = 0;
-                }
-            }
-        }
+        let next = site.look(&case, seen, acts).filter(|at| *at > seen.now);
+        acts.upcoming.extend(next.map(|at| (case.scope.clone(), at)));
     }
 
     /// Why a site may not be taken out, of what only the files set bounds to; none when it may.
     fn limit(&self, case: &Case, seen: &Seen, acts: &Acts) -> Option<String> {
-        if !case.is_failing {
-            return None;
-        }
+        // An answer alone is taken out by its verdict, which has its own.
+        let pop = case.pop.filter(|_| case.is_failing)?;
         let asked = acts.asked();
         let with: Vec<Out> = asked.iter().cloned().chain([(case.scope.clone(), case.spec.percent)]).collect();
         case.pools.iter().find_map(|pool| {
             let policy = seen.policy(pool);
-            let others = seen.others_out(pool, case.pop, &asked);
+            let others = seen.others_out(pool, pop, &asked);
             if policy.failover.as_ref().is_some_and(|spec| others >= spec.max_concurrent_pops) {
                 return Some(format!(
                     "as many PoPs of pool {pool} are taken out already as its max_concurrent_pops allows, {others}"
@@ -398,6 +366,32 @@ impl Failover {
                 )
             })
         })
+    }
+}
+
+/// Clients that were coming back when a person suspended one of the pools come no further: nobody looks whether
+/// it goes well. What a person lifts meanwhile goes on.
+fn hold_returns(seen: &Seen, acts: &mut Acts) {
+    if seen.model.suspensions.is_empty() {
+        return;
+    }
+    for drain in seen.model.drains.values().filter(|drain| drain.owner == OWNER) {
+        let (Some(since), percent) = (drain.ending_since(seen.now), drain.percent_at(seen.now)) else {
+            continue;
+        };
+        let covered = seen.base.answers().filter(|answer| drain.scope.covers(answer));
+        let suspension = covered
+            .filter_map(|answer| seen.model.suspensions.get(answer.pool.as_ref()?))
+            .find(|suspension| since <= suspension.since);
+        if let Some(suspension) = suspension.filter(|_| percent > 0) {
+            let return_steps = drain.return_steps.clone();
+            let (scope, starts_at, expires_in_s) = (drain.scope.clone(), None, None);
+            acts.wishes.push(Act {
+                site: scope.clone(),
+                change: Change::Drain(DrainAsk { scope, percent, starts_at, expires_in_s, return_steps }),
+                reason: format!("its return waits: the automation of pool {} is suspended", suspension.pool),
+            });
+        }
     }
 }
 
@@ -417,38 +411,10 @@ fn left_behind(watched: &BTreeSet<Scope>, seen: &Seen) -> Vec<String> {
     .collect()
 }
 
-fn span(duration: Duration) -> SignedDuration {
-    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
-}
-
-/// A span in whole seconds, as people say it.
-fn words(span: SignedDuration) -> String {
-    format!("{:#}", SignedDuration::from_secs(span.as_secs()))
-}
-
 fn pop_scope(pop: &str) -> Scope {
     Scope { pop: Some(pop.into()), ..Scope::default() }
 }
 
 fn site_scope(pool: &str, pop: &str) -> Scope {
     Scope { pool: Some(pool.into()), ..pop_scope(pop) }
-}
-
-fn ask(scope: Scope, percent: u8, spec: &FailoverSpec) -> DrainAsk {
-    let return_steps = Some(spec.return_steps.clone());
-    DrainAsk { scope, percent, starts_at: None, expires_in_s: None, return_steps }
-}
-
-/// For how many of a hundred clients a PoP is out, so long after its drain began.
-fn percent_out(spec: &FailoverSpec, since: SignedDuration) -> u8 {
-    let Some(out) = &spec.out else { return spec.percent };
-    let step =
-        (since.as_secs().max(0) as u64).checked_div(out.pause_s).map_or(usize::MAX, |step| step as usize);
-    let share = out.steps.get(step).copied().unwrap_or(100);
-    (u16::from(spec.percent) * u16::from(share)).div_ceil(100) as u8
-}
-
-/// What says that a site has more than it can hold.
-fn overloaded(case: &Case, mark: Mark, seen: &Seen) -> Option<Overload> {
-    case.pools.iter().find_map(|pool| seen.overloaded(pool, case.pop, mark))
 }

@@ -32,6 +32,7 @@ pub mod reference;
 pub mod room;
 pub mod schedule;
 pub mod seen;
+mod sites;
 pub mod status;
 pub mod verdict;
 

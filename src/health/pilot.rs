@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::failover::{Failover, Seen};
+use super::failover::{self, Failover, Seen};
 use super::notify::{Notice, Notices};
 use super::{Health, Verdict, together};
 use crate::state::base::Base;
@@ -65,6 +65,8 @@ impl Pilot {
     pub fn start(state: State, kept: &BTreeMap<String, String>, notices: Arc<Notices>) -> io::Result<Pilot> {
         let view = state.view();
         let plan = view.base.monitors.plan(&view.model.monitors);
+        let sites = kept.iter().filter(|(key, _)| key.starts_with(failover::KEPT));
+        let sites = sites.map(|(key, json)| (key.clone(), json.clone())).collect();
         let kept = kept.iter().filter(|(key, _)| key.starts_with("monitor/"));
         let kept: Vec<Verdict> = kept.filter_map(|(_, json)| serde_json::from_str(json).ok()).collect();
         let (events, inbox) = channel();
@@ -83,7 +85,7 @@ impl Pilot {
             clocks,
             jumped_at: None,
             is_settled: false,
-            applied: Failover::new(applied.collect()),
+            applied: Failover::new(applied.collect(), sites),
             plan: planned(&plan),
             pools_of_a_pop: plan.health.pools_of_a_pop,
             dormant: dormant(&view.base, &view.model),
@@ -265,7 +267,7 @@ impl Steering {
         self.jumped_at.is_some_and(|at| reading.elapsed < at + JUMP_RESTS)
     }
 
-    fn look(&mut self, kept: Vec<(String, Option<String>)>) {
+    fn look(&mut self, mut kept: Vec<(String, Option<String>)>) {
         if self.has_jumped() || !self.is_settled {
             if !kept.is_empty() {
                 self.state.verdicts(Vec::new(), kept);
@@ -299,6 +301,7 @@ impl Steering {
             let notice = Notice::of_verdict(answer, before, verdict.as_ref(), now);
             notice.into_iter().for_each(|notice| self.notices.tell(notice));
         }
+        kept.extend(self.applied.kept());
         if !acts.verdicts.is_empty() || !kept.is_empty() {
             self.state.verdicts(acts.verdicts, kept);
         }

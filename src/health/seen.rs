@@ -37,7 +37,7 @@ impl<'s> Seen<'s> {
     }
 
     /// The stacks of a pool at a PoP that get clients.
-    fn weighted(&self, pool: &str, pop: &'s str) -> impl Iterator<Item = &'s BaseAnswer> {
+    pub fn weighted(&self, pool: &str, pop: &'s str) -> impl Iterator<Item = &'s BaseAnswer> {
         let model = self.model;
         self.base.stacks(pool, pop).filter(move |answer| weight(model, answer) > 0.0)
     }
@@ -108,20 +108,18 @@ impl<'s> Seen<'s> {
         if all > 0.0 { out.sum::<f64>() / all } else { 0.0 }
     }
 
-    /// What says that a PoP has more than it can hold: load at this mark.
-    pub fn overloaded(&self, pool: &str, pop: &'s str, mark: Mark) -> Option<Overload> {
-        self.weighted(pool, pop).find_map(|answer| {
-            let meta = self.values.live_meta(answer, self.now);
-            let mark = match mark {
-                Mark::High => meta.high_watermark?,
-                Mark::Low => meta.low_watermark.or(meta.high_watermark)?,
-            };
-            let loads =
-                [("loadavg", meta.loadavg), ("connections", meta.connections), ("requests", meta.requests)];
-            let (metric, load) =
-                loads.into_iter().find_map(|(name, load)| Some((name, load.filter(|l| *l >= mark)?)))?;
-            Some(Overload { answer: answer.id.clone(), metric, load, mark })
-        })
+    /// What says that an answer has more than it can hold: load at this mark.
+    pub fn overloaded(&self, answer: &BaseAnswer, mark: Mark) -> Option<Overload> {
+        let meta = self.values.live_meta(answer, self.now);
+        let mark = match mark {
+            Mark::High => meta.high_watermark?,
+            Mark::Low => meta.low_watermark.or(meta.high_watermark)?,
+        };
+        let loads =
+            [("loadavg", meta.loadavg), ("connections", meta.connections), ("requests", meta.requests)];
+        let (metric, load) =
+            loads.into_iter().find_map(|(name, load)| Some((name, load.filter(|l| *l >= mark)?)))?;
+        Some(Overload { answer: answer.id.clone(), metric, load, mark })
     }
 }
 

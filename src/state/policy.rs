@@ -61,6 +61,22 @@ pub struct FailoverSpec {
 /// between two steps.
 const RETURN_DEFAULT: ([u8; 4], u64) = ([10, 25, 50, 100], 120);
 
+impl Default for FailoverSpec {
+    fn default() -> FailoverSpec {
+        FailoverSpec {
+            detect: 1.0,
+            monitor: None,
+            detect_for: Duration::from_secs(30),
+            percent: 100,
+            out: None,
+            max_concurrent_pops: 1,
+            return_after: Duration::from_secs(60),
+            return_after_max: Duration::from_secs(1800),
+            return_steps: Return { steps: RETURN_DEFAULT.0.to_vec(), pause_s: RETURN_DEFAULT.1 },
+        }
+    }
+}
+
 impl Default for PoolPolicy {
     fn default() -> PoolPolicy {
         PoolPolicy {
@@ -154,6 +170,14 @@ impl PoolPolicy {
         (policy, named)
     }
 
+    /// How an answer that was down for long comes back: as the pool's failover says, else in the steps of its
+    /// `return`; none, at once, where neither is written.
+    pub fn returning(&self) -> Option<FailoverSpec> {
+        let of_return =
+            |steps: &Return| FailoverSpec { return_steps: steps.clone(), ..FailoverSpec::default() };
+        self.failover.clone().or_else(|| self.return_steps.as_ref().map(of_return))
+    }
+
     /// What the pool can hold at each of these PoPs.
     pub fn capacities<'p>(&self, pops: impl Iterator<Item = &'p str>) -> BTreeMap<String, f64> {
         let pops: Vec<&str> = pops.collect();
@@ -198,26 +222,26 @@ fn span_json(span: Duration) -> serde_json::Value {
 fn read_failover(pool: &Fields, mut fields: Fields, return_steps: Option<&Return>) -> FailoverSpec {
     fields.object = format!("{} failover", pool.object);
     let object = fields.object.clone();
+    let usual = FailoverSpec::default();
     let steps =
         |fields: &mut Fields, name| fields.table(name).and_then(|table| read_steps(&object, name, table));
     let (out, back) = (steps(&mut fields, "out"), steps(&mut fields, "return"));
-    let mut span =
-        |name, default| fields.duration(name).map_or(Duration::from_secs(default), |span| span.value);
-    let (detect_for, return_after) = (span("for", 30), span("return_after", 60));
-    let return_after_max = span("return_after_max", 1800).max(return_after);
-    let usual = || Return { steps: RETURN_DEFAULT.0.to_vec(), pause_s: RETURN_DEFAULT.1 };
+    let mut span = |name, usual| fields.duration(name).map_or(usual, |span| span.value);
+    let (detect_for, return_after) =
+        (span("for", usual.detect_for), span("return_after", usual.return_after));
+    let return_after_max = span("return_after_max", usual.return_after_max).max(return_after);
     let spec = FailoverSpec {
-        detect: fields.float_in("detect", 0.01, 1.0).map_or(1.0, |share| share.value),
+        detect: fields.float_in("detect", 0.01, 1.0).map_or(usual.detect, |share| share.value),
         monitor: fields.text("monitor"),
         detect_for,
-        percent: fields.integer_in("percent", 1, 100).map_or(100, |percent| percent.value as u8),
+        percent: fields.integer_in("percent", 1, 100).map_or(usual.percent, |percent| percent.value as u8),
         out,
         max_concurrent_pops: fields
             .integer_in("max_concurrent_pops", 1, 1000)
-            .map_or(1, |n| n.value as usize),
+            .map_or(usual.max_concurrent_pops, |n| n.value as usize),
         return_after,
         return_after_max,
-        return_steps: back.or_else(|| return_steps.cloned()).unwrap_or_else(usual),
+        return_steps: back.or_else(|| return_steps.cloned()).unwrap_or(usual.return_steps),
     };
     fields.finish();
     spec

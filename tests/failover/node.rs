@@ -26,7 +26,7 @@ use super::support::Folder;
 const START: i64 = 1_800_000_000;
 
 /// Three pools at four PoPs. `wss` is what the case says; `api` fails with all it has, and `web`, at two of
-/// the PoPs, has no failover.
+/// the PoPs, has no failover. `plain` stands at none.
 const POOLS: &str = r#"
 [health]
 pools_of_a_pop = 2
@@ -71,6 +71,10 @@ a = "192.0.2.22"
 [[pool.web.answer]]
 pop = "tokyo"
 a = "192.0.2.23"
+
+[pool.plain]
+return = { steps = [50, 100], pause = "10s" }
+answer = [{ name = "one", a = "192.0.2.31" }, { name = "two", a = "192.0.2.32" }]
 "#;
 
 /// A monitor that can be named, where the transcript is what says things.
@@ -94,6 +98,8 @@ pub struct Node {
     values: Values,
     said: BTreeMap<String, VerdictValue>,
     failover: Failover,
+    /// What it wants kept.
+    kept: BTreeMap<String, String>,
     seconds: i64,
     alarms: BTreeSet<String>,
     /// For how many of a hundred clients each drain is in force.
@@ -112,8 +118,9 @@ impl Node {
         let is_probed = fields.lines().any(|field| field == "probed");
         let fields = fields.replace("probed\n", "");
         let monitor = if is_probed { MONITOR } else { CANARY };
-        let pools =
-            POOLS.replace("# the case", &fields) + &["wss", "api", "web"].map(record).concat() + monitor;
+        let pools = POOLS.replace("# the case", &fields)
+            + &["wss", "api", "web", "plain"].map(record).concat()
+            + monitor;
         folder.write("filter-chains/pools.toml", pools);
         let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems:#?}"));
         let wall = Time::from_second(START).unwrap();
@@ -134,7 +141,8 @@ impl Node {
             answered: String::new(),
             model: Model::default(),
             values,
-            failover: Failover::new(said.clone().into_iter().collect()),
+            failover: Failover::new(said.clone().into_iter().collect(), BTreeMap::new()),
+            kept: BTreeMap::new(),
             said,
             seconds: 0,
             alarms: BTreeSet::new(),
@@ -197,6 +205,13 @@ impl Node {
                 let fields = toml::from_str(&fields.join(" ").replace("; ", "\n")).unwrap();
                 self.asks("anna", Change::SetPolicy { pool: pool.into(), fields });
             }
+            // What was kept is what the store has.
+            ["restart"] => {
+                self.keep();
+                let applied = self.values.verdicts().iter();
+                let applied = applied.map(|(answer, verdict)| (answer.clone(), verdict.clone()));
+                self.failover = Failover::new(applied.collect(), self.kept.clone());
+            }
             ["suspend", pool] => self.asks("anna", Change::Suspend { pool: pool.into(), until: None }),
             ["resume", pool] => self.asks("anna", Change::Unsuspend { pool: pool.into() }),
             ["drain", place, by] => {
@@ -206,6 +221,11 @@ impl Node {
                     DrainAsk { scope, percent, starts_at: None, expires_in_s: None, return_steps: None };
                 self.asks("anna", Change::Drain(ask));
             }
+            // Ours.
+            ["lift", place] => {
+                let which = Which::Scope { scope: scope(place), all_owners: true };
+                self.asks("anna", Change::Undrain { which, now: false });
+            }
             ["undrain", place] => {
                 let which = Which::Scope { scope: scope(place), all_owners: false };
                 self.asks("anna", Change::Undrain { which, now: true });
@@ -213,6 +233,16 @@ impl Node {
             _ => panic!("`{command}` is no command"),
         }
         std::mem::take(&mut self.told)
+    }
+
+    /// Keeps what is to be kept over a restart.
+    fn keep(&mut self) {
+        for (key, json) in self.failover.kept() {
+            match json {
+                Some(json) => drop(self.kept.insert(key, json)),
+                None => drop(self.kept.remove(&key)),
+            }
+        }
     }
 
     /// What the monitors say of an answer from now on.
@@ -238,7 +268,7 @@ impl Node {
             pools_of_a_pop: self.loaded.base.monitors.health.pools_of_a_pop,
             now,
         };
-        let Acts { wishes, verdicts, mut alarms } = self.failover.look(&seen);
+        let Acts { wishes, verdicts, mut alarms, .. } = self.failover.look(&seen);
         alarms.extend(self.clock.alarm().map(|alarm| alarm.split(" at ").next().unwrap().to_string()));
         if let Some(probed) = &self.probed {
             alarms.extend(probed.flapping().chain(probed.alarms()));
