@@ -187,6 +187,15 @@ impl Node {
                 self.settle();
                 String::new()
             }
+            // What health says that it will do, in so long.
+            ["act", place, span] => {
+                let (pool, pop) = place.split_once('/').unwrap();
+                let scope = Scope { pool: Some(pool.into()), pop: Some(pop.into()), ..Scope::default() };
+                let at = self.now() + rhumb::files::parse_duration(span).unwrap();
+                self.state().acts(BTreeMap::from([(scope, at)]));
+                self.settle();
+                String::new()
+            }
             ["as", who, ref wish @ ..] => self.wish(who, wish),
             _ => panic!("`{command}` is no command"),
         }

@@ -281,6 +281,7 @@ fn explain_ttl(record: &Record, live: &Live) -> String {
         Some(What::Drain) => "a drain begins, ends or gives back a part",
         Some(What::Migration) => "a migration takes its next step",
         Some(What::Feed) => "a feed's value becomes too old",
+        Some(What::Health) => "health takes a PoP out, further out, or begins to bring it back",
         Some(What::Hold) => "an answer that flapped is no longer held down",
         Some(What::Verdict) => "a verdict may change: an address began to fail or to recover",
         None => return format!("{ttl} s, the longest of {} to {ttl}: nothing is near", record.ttl_min),

@@ -242,6 +242,8 @@ pub enum What {
     Feed,
     /// An address has begun to fail, or to recover.
     Verdict,
+    /// Health takes a PoP out, or further out, or begins to bring it back.
+    Health,
     /// An answer that flapped is no longer held down.
     Hold,
 }

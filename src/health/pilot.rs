@@ -302,6 +302,9 @@ impl Steering {
             notice.into_iter().for_each(|notice| self.notices.tell(notice));
         }
         kept.extend(self.applied.kept());
+        if *view.values.acts() != acts.upcoming {
+            self.state.acts(std::mem::take(&mut acts.upcoming));
+        }
         if !acts.verdicts.is_empty() || !kept.is_empty() {
             self.state.verdicts(acts.verdicts, kept);
         }

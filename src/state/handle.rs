@@ -1,5 +1,6 @@
 //! The way to the keeper: what may be asked of it, and what it answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -10,7 +11,7 @@ use super::change::{Change, Refusal};
 use super::compile::Loaded;
 use super::live::{FeedValue, VerdictValue};
 use super::load::MonitorLoad;
-use super::model::{Actor, Entry, Role, Time};
+use super::model::{Actor, Entry, Role, Scope, Time};
 use super::store::{Contents, StoreError, Watched};
 use super::view::View;
 use crate::files::Problem;
@@ -114,6 +115,7 @@ pub(super) enum Message {
     Feed(String, Vec<(String, FeedValue)>, Reply<Vec<Fed>>),
     Verdicts(Vec<(String, Option<VerdictValue>)>, Vec<(String, Option<String>)>),
     MonitorLoad { monitor: String, answer: String, load: MonitorLoad, reply: Reply<()> },
+    Acts(BTreeMap<Scope, Time>),
     Load(Box<Loaded>, Reply<()>),
     Rejected(Vec<Problem>),
     Note(Note, Reply<()>),
@@ -177,6 +179,12 @@ impl State {
     ) -> Result<(), Refusal> {
         let message = |reply| Message::MonitorLoad { monitor, answer, load, reply };
         self.ask(message).await.ok_or_else(gone)
+    }
+
+    /// Says when health will do something to what is in a scope, for the TTLs of its answers.
+    pub fn acts(&self, acts: BTreeMap<Scope, Time>) {
+        // Nobody needs to know when the process is stopping.
+        let _ = self.messages.send(Message::Acts(acts));
     }
 
     /// Serves another load of the files; returns when it is served.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::base::{Base, BaseAnswer};
 use super::load::MonitorLoads;
-use super::model::{Drain, LiveValues, Model, Time};
+use super::model::{Drain, LiveValues, Model, Scope, Time};
 use super::policy::Stale;
 use super::ttl::upcoming;
 use crate::chain::LiveMeta;
@@ -31,6 +31,8 @@ pub struct Values {
     in_doubt: BTreeMap<String, Time>,
     /// Load that monitors carry.
     pub loads: MonitorLoads,
+    /// When health will do something to what is in a scope, as far as that is known. It is not kept.
+    acts: Arc<BTreeMap<Scope, Time>>,
 }
 
 /// Something said of answers, by answer.
@@ -169,6 +171,16 @@ impl Values {
         }
     }
 
+    /// When health will do something to what is in a scope: it is taken out, or further, or comes back.
+    pub fn acts(&self) -> &BTreeMap<Scope, Time> {
+        &self.acts
+    }
+
+    /// Takes what health will do instead of what it would have done.
+    pub fn put_acts(&mut self, acts: BTreeMap<Scope, Time>) {
+        self.acts = Arc::new(acts);
+    }
+
     /// Whether some of an answer's addresses fail.
     fn has_failing(&self, answer: &BaseAnswer) -> bool {
         self.verdicts.get(&answer.id).is_some_and(|verdict| !verdict.failing.is_empty())
@@ -180,9 +192,10 @@ impl Values {
         fed.chain(self.loads.next_stale(now)).min()
     }
 
-    /// The earliest time at which a verdict may be another, of those that are in doubt.
-    pub fn next_verdict(&self) -> Option<Time> {
-        self.in_doubt.values().min().copied()
+    /// The earliest time at which a verdict may be another, of those that are in doubt, or at which health will
+    /// do something.
+    pub fn next_of_health(&self, now: Time) -> Option<Time> {
+        self.in_doubt.values().chain(self.acts.values().filter(|at| **at > now)).min().copied()
     }
 
     /// The answer's live meta.

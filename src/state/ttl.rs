@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ttl = { max, min } -> Record { ttl, ttl_min }
-//! drains, migrations, feeds, verdicts + now -> upcoming -> Live::upcoming -> the TTL of an answer
+//! drains, migrations, feeds, verdicts, health + now -> upcoming -> Live::upcoming -> the TTL of an answer
 //! ```
 //!
 //! What may change soon bounds how long an answer should be kept, as gdnsd has it. The seconds are in the live
@@ -96,7 +96,13 @@ pub fn upcoming(answers: &[BaseAnswer], model: &Model, values: &Values, now: Tim
             verdict.map(|(at, held)| (at, if held == Some(at) { What::Hold } else { What::Verdict }));
         feeds.map(|at| (at, What::Feed)).chain(verdict)
     });
-    let next = drains.chain(migrations).chain(said).min_by_key(|(at, _)| *at);
+    // What health could not do when it would have is no longer foreseen.
+    let acts = values
+        .acts()
+        .iter()
+        .filter(|(scope, at)| **at >= now && answers.iter().any(|answer| scope.covers(answer)));
+    let acts = acts.map(|(_, at)| (*at, What::Health));
+    let next = drains.chain(migrations).chain(acts).chain(said).min_by_key(|(at, _)| *at);
     let next = next.map(|(at, what)| (at.duration_since(now).as_secs().max(0), what));
     match next {
         Some((seconds, what)) if seconds < i64::from(most) => {

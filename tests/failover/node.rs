@@ -102,6 +102,9 @@ pub struct Node {
     kept: BTreeMap<String, String>,
     seconds: i64,
     alarms: BTreeSet<String>,
+    /// What is foreseen is told.
+    foresees: bool,
+    upcoming: BTreeMap<Scope, Time>,
     /// For how many of a hundred clients each drain is in force.
     percent: BTreeMap<String, u8>,
     told: String,
@@ -116,7 +119,8 @@ impl Node {
         let chain = "filters = ['up', 'geotarget_country', 'select_first_n']";
         let record = |pool| format!("[[record]]\nname = '{pool}.example.com'\npool = '{pool}'\n{chain}\n");
         let is_probed = fields.lines().any(|field| field == "probed");
-        let fields = fields.replace("probed\n", "");
+        let foresees = fields.lines().any(|field| field == "foresees");
+        let fields = fields.replace("probed\n", "").replace("foresees\n", "");
         let monitor = if is_probed { MONITOR } else { CANARY };
         let pools = POOLS.replace("# the case", &fields)
             + &["wss", "api", "web", "plain"].map(record).concat()
@@ -146,6 +150,8 @@ impl Node {
             said,
             seconds: 0,
             alarms: BTreeSet::new(),
+            foresees,
+            upcoming: BTreeMap::new(),
             percent: BTreeMap::new(),
             told: String::new(),
         };
@@ -268,7 +274,7 @@ impl Node {
             pools_of_a_pop: self.loaded.base.monitors.health.pools_of_a_pop,
             now,
         };
-        let Acts { wishes, verdicts, mut alarms, .. } = self.failover.look(&seen);
+        let Acts { wishes, verdicts, mut alarms, upcoming } = self.failover.look(&seen);
         alarms.extend(self.clock.alarm().map(|alarm| alarm.split(" at ").next().unwrap().to_string()));
         if let Some(probed) = &self.probed {
             alarms.extend(probed.flapping().chain(probed.alarms()));
@@ -301,6 +307,12 @@ impl Node {
             self.tell(format!("ALARM: {new}"));
         }
         self.alarms = alarms;
+        if self.foresees {
+            let before = std::mem::replace(&mut self.upcoming, upcoming.clone());
+            for (scope, at) in upcoming.iter().filter(|(scope, at)| before.get(scope) != Some(at)) {
+                self.tell(format!("{scope}: next at {}s", at.as_second() - START));
+            }
+        }
         self.end_drains();
         self.tell_drains();
         if self.probed.is_some() {

@@ -309,6 +309,7 @@ impl Keeper {
                 self.take_monitor_load(&monitor, &answer, load);
                 let _ = reply.send(());
             }
+            Message::Acts(acts) => self.take_acts(acts),
             Message::Load(loaded, reply) => {
                 self.take_load(*loaded);
                 let _ = reply.send(());
@@ -456,6 +457,6 @@ impl Keeper {
         // What is due already is looked at every second until it is done.
         let others = model.migrations.values().filter_map(migration::due_at).chain(suspensions);
         self.due = drains.chain(others.filter(|due| *due > now)).min();
-        self.near = self.next_due().into_iter().chain(self.values.next_verdict()).min();
+        self.near = self.next_due().into_iter().chain(self.values.next_of_health(now)).min();
     }
 }

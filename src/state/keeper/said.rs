@@ -10,6 +10,7 @@ use crate::state::clock::CLOCK_SKEW;
 use crate::state::handle::Fed;
 use crate::state::live::{FeedValue, Touched, Values, VerdictValue};
 use crate::state::load::MonitorLoad;
+use crate::state::model::{Scope, Time};
 
 impl Keeper {
     pub(super) fn take_feed(&mut self, feed: &str, values: Vec<(String, FeedValue)>) -> Vec<Fed> {
@@ -60,6 +61,16 @@ impl Keeper {
             held.put_verdict(&answer, verdict);
         }
         self.values = Arc::new(held);
+        self.publish(&touched);
+    }
+
+    /// What health will do by itself matters to TTLs alone.
+    pub(super) fn take_acts(&mut self, acts: BTreeMap<Scope, Time>) {
+        let mut touched = Touched::nothing();
+        for scope in self.values.acts().keys().chain(acts.keys()) {
+            touched.add(self.base.steerings_of(scope));
+        }
+        Arc::make_mut(&mut self.values).put_acts(acts);
         self.publish(&touched);
     }
 }
