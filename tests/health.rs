@@ -636,6 +636,29 @@ fn all_must_say_up() {
     assert_eq!(x.failing.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.0.1"]);
 }
 
+/// Who is told of verdicts trips: the room has ended, and does not hide it.
+#[test]
+fn a_room_that_has_ended_says_so() {
+    let text =
+        "[[pool.p.answer]]\na = '127.0.0.1'\n[monitor.m]\nkind = 'tcp'\nport = 9\ntarget = { pool = 'p' }\n";
+    let (told, news) = mpsc::channel();
+    let trips = move |verdicts: Vec<Verdict>| {
+        told.send(verdicts.len()).unwrap();
+        panic!("a mistake that is meant");
+    };
+    let health = Health::start(plan(text), trips, vec![]).unwrap();
+    assert_eq!(news.recv_timeout(PATIENCE), Ok(1));
+    // The sender goes with the thread.
+    assert_eq!(news.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
+    let begun = std::time::Instant::now();
+    while health.is_running() && begun.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    assert!(!health.is_running());
+    // Whoever still asks is answered.
+    assert_eq!((health.status().len(), health.first_round()), (1, true));
+}
+
 /// The real thing: a server that answers, a port that refuses, and the thread that probes them.
 #[test]
 fn on_loopback() {

@@ -19,8 +19,8 @@
 //! tests need no clock.
 //!
 //! What verdicts lead to is apart: [`failover`] decides, from what is [`seen`], and [`pilot`] asks the state for it
-//! as anybody would; [`notify`] tells people and programs of it. Deliberately absent: the store; verdicts are handed
-//! out, and handed in again at start.
+//! as anybody would; [`notify`] tells people and programs of it. What of them is [`stale`] is seen there, too: who
+//! has stopped cannot say so. Deliberately absent: the store; verdicts are handed out, and handed in again at start.
 
 pub mod failover;
 mod families;
@@ -33,6 +33,7 @@ pub mod room;
 pub mod schedule;
 pub mod seen;
 mod sites;
+pub mod stale;
 pub mod status;
 pub mod verdict;
 
@@ -152,6 +153,11 @@ impl Health {
     /// Failures of our own that last: verdicts of the family are frozen.
     pub fn alarms(&self) -> Vec<Alarm> {
         self.shared.lock().alarms()
+    }
+
+    /// Whether the room still works: a mistake of ours may have ended it.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// What was done since the start.

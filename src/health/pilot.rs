@@ -7,8 +7,10 @@
 //! state -> view: files or rows of monitors have changed -> another plan -> health
 //! ```
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -18,13 +20,14 @@ use tracing::{error, info, warn};
 
 use super::failover::{self, Failover, Seen};
 use super::notify::{Notice, Notices};
+use super::stale::{Heard, Watch, counted, planned};
 use super::{Health, Verdict, together};
 use crate::state::base::Base;
 use crate::state::clock::{self, Clock, Clocks};
 use crate::state::keeper::State;
 use crate::state::live::VerdictValue;
 use crate::state::model::{Model, Time};
-use crate::state::monitors::Plan;
+use crate::state::monitors::Check;
 use crate::state::policy;
 
 /// How often everything is looked at when no verdict changes: waits end, drains return.
@@ -163,13 +166,13 @@ fn settle(events: &Sender<Event>) {
 
 struct Steering {
     applied: Failover,
-    plan: BTreeSet<(String, String)>,
+    plan: BTreeMap<Watch, Arc<Check>>,
     pools_of_a_pop: Option<usize>,
     /// Rows of the store that are not in force, in words.
     dormant: BTreeSet<String>,
     /// What these three were made from.
     planned_from: (Arc<Base>, Arc<Model>),
-    verdicts: BTreeMap<(String, String), Verdict>,
+    verdicts: BTreeMap<Watch, Heard>,
     health: Arc<Health>,
     alarms: Alarms,
     notices: Arc<Notices>,
@@ -183,9 +186,9 @@ struct Steering {
     is_settled: bool,
 }
 
-fn planned(plan: &Plan) -> BTreeSet<(String, String)> {
-    plan.monitored.iter().map(|monitored| (monitored.monitor.clone(), monitored.answer.clone())).collect()
-}
+/// What a mistake of ours is called.
+const BUG: &str =
+    "the failover of this node ran into a bug of rhumb, and does nothing by itself: see the log";
 
 /// Monitors and policies of the store that are not in force, and why.
 fn dormant(base: &Base, model: &Model) -> BTreeSet<String> {
@@ -208,30 +211,46 @@ impl Steering {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let (mut kept, mut waiting) = (Vec::new(), Vec::new());
             // What has come meanwhile is looked at together.
-            for event in first.into_iter().chain(inbox.try_iter()) {
-                match event {
-                    Event::News(verdicts) => kept.extend(verdicts.into_iter().filter_map(|verdict| {
-                        let json = serde_json::to_string(&verdict).expect("verdicts are JSON");
-                        let name = (verdict.monitor.clone(), verdict.answer.clone());
-                        // What was taken out may have been on its way.
-                        let row = self.plan.contains(&name).then(|| (key(&name.0, &name.1), Some(json)))?;
-                        self.verdicts.insert(name, verdict);
-                        Some(row)
-                    })),
-                    Event::Begin => self.is_settled = true,
-                    Event::Look(reply) => waiting.push(reply),
-                    Event::Stop => return,
+            let events: Vec<Event> = first.into_iter().chain(inbox.try_iter()).collect();
+            // A look that trips over a mistake of ours must not end what keeps the others.
+            match catch_unwind(AssertUnwindSafe(|| self.take(events))) {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(_) => {
+                    error!("health: {BUG}");
+                    self.alarms.lock().unwrap_or_else(PoisonError::into_inner).insert(BUG.into());
                 }
             }
-            kept.extend(self.plan_anew());
-            self.look(kept);
-            for reply in waiting {
-                // Who waited may have gone.
-                let _ = reply.send(());
+        }
+    }
+
+    /// Takes what has come, and looks at everything; true ends it.
+    fn take(&mut self, events: Vec<Event>) -> bool {
+        let (mut kept, mut waiting) = (Vec::new(), Vec::new());
+        let at = (self.clocks)().elapsed;
+        for event in events {
+            match event {
+                Event::News(verdicts) => kept.extend(verdicts.into_iter().filter_map(|verdict| {
+                    let json = serde_json::to_string(&verdict).expect("verdicts are JSON");
+                    let name = (verdict.monitor.clone(), verdict.answer.clone());
+                    // What was taken out may have been on its way.
+                    let row = self.plan.contains_key(&name).then(|| (key(&name.0, &name.1), Some(json)))?;
+                    self.verdicts.insert(name, Heard { verdict, at });
+                    Some(row)
+                })),
+                Event::Begin => self.is_settled = true,
+                Event::Look(reply) => waiting.push(reply),
+                Event::Stop => return true,
             }
         }
+        kept.extend(self.plan_anew());
+        self.look(kept);
+        for reply in waiting {
+            // Who waited may have gone.
+            let _ = reply.send(());
+        }
+        false
     }
 
     /// Probes what is to be probed now, if that has changed. What is no longer probed is forgotten.
@@ -250,9 +269,9 @@ impl Steering {
         self.plan = planned(&plan);
         self.pools_of_a_pop = plan.health.pools_of_a_pop;
         self.health.update(plan);
-        let gone = self.verdicts.keys().filter(|key| !self.plan.contains(*key));
+        let gone = self.verdicts.keys().filter(|key| !self.plan.contains_key(*key));
         let gone = gone.map(|(monitor, answer)| (key(monitor, answer), None)).collect();
-        self.verdicts.retain(|key, _| self.plan.contains(key));
+        self.verdicts.retain(|key, _| self.plan.contains_key(key));
         gone
     }
 
@@ -275,7 +294,8 @@ impl Steering {
             return;
         }
         let view = self.state.view();
-        let said = said(self.verdicts.values());
+        let (verdicts, old) = counted(&self.verdicts, &self.plan, (self.clocks)().elapsed);
+        let said = said(verdicts.iter().map(Borrow::borrow));
         let now = view.believed(Time::now());
         let seen = Seen {
             base: &view.base,
@@ -313,6 +333,11 @@ impl Steering {
         acts.alarms.extend(ours.into_iter().map(|alarm| {
             format!("{} monitoring has failed here since {:.0}: {}", alarm.family, alarm.since, alarm.why)
         }));
+        acts.alarms.extend(old);
+        if !self.health.is_running() {
+            let stopped = "the monitors of this node ran into a bug of rhumb and have stopped: see the log, and start it anew";
+            acts.alarms.insert(stopped.into());
+        }
         self.tell(acts.alarms, now);
     }
 

@@ -288,6 +288,22 @@ pub enum Stale {
     Down,
 }
 
+impl Stale {
+    /// Reads `stale`.
+    pub fn read(fields: &mut Fields) -> Stale {
+        fields.text("stale").map_or(Stale::Hold, |word| match word.value.as_str() {
+            "hold" => Stale::Hold,
+            "neutral" => Stale::Neutral,
+            "down" => Stale::Down,
+            other => {
+                let message = format!("`{other}` is unknown; write hold (the default), neutral or down");
+                fields.error("stale", word.line, message);
+                Stale::Hold
+            }
+        })
+    }
+}
+
 /// An outside source of live values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeedSpec {
@@ -306,16 +322,7 @@ impl FeedSpec {
             fields.error("max_age", age.line, "write at least 1s, or leave it out");
         }
         let max_age = max_age.map(|age| age.value);
-        let stale = fields.text("stale").map_or(Stale::Hold, |word| match word.value.as_str() {
-            "hold" => Stale::Hold,
-            "neutral" => Stale::Neutral,
-            "down" => Stale::Down,
-            other => {
-                let message = format!("`{other}` is unknown; write hold (the default), neutral or down");
-                fields.error("stale", word.line, message);
-                Stale::Hold
-            }
-        });
+        let stale = Stale::read(&mut fields);
         fields.finish();
         FeedSpec { max_age, stale }
     }

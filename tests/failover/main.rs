@@ -6,7 +6,7 @@
 //! into the files.
 //!
 //! Monitors are what the transcript says of them (`down`, `up`), or, in a case with `-- probed`, those of the
-//! server, whose probes take no time; then what a client in Ireland is answered is told as well. A case with
+//! server (`-- stale` is theirs), whose probes take no time; then what a client in Ireland is answered is told as well. A case with
 //! `-- foresees` tells also when health will do something by itself, which shortens TTLs.
 
 mod node;

@@ -121,10 +121,13 @@ impl Node {
         let is_probed = fields.lines().any(|field| field == "probed");
         let foresees = fields.lines().any(|field| field == "foresees");
         let fields = fields.replace("probed\n", "").replace("foresees\n", "");
-        let monitor = if is_probed { MONITOR } else { CANARY };
+        let is_stale = |field: &&str| field.starts_with("stale");
+        let stale = fields.lines().find(is_stale).map_or(String::new(), |field| format!("{field}\n"));
+        let fields = fields.replace(&stale, "");
+        let monitor = if is_probed { format!("{MONITOR}{stale}") } else { CANARY.to_string() };
         let pools = POOLS.replace("# the case", &fields)
             + &["wss", "api", "web", "plain"].map(record).concat()
-            + monitor;
+            + &monitor;
         folder.write("filter-chains/pools.toml", pools);
         let loaded = folder.load().unwrap_or_else(|problems| panic!("{problems:#?}"));
         let wall = Time::from_second(START).unwrap();

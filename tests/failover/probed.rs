@@ -1,7 +1,9 @@
 //! The room of monitors on a clock that the transcript turns, over PoPs that fail in many ways.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -9,10 +11,11 @@ use rhumb::health::pilot;
 use rhumb::health::probe::{Passed, ProbeError};
 use rhumb::health::reference::Referred;
 use rhumb::health::room::{Outcome, Room, Start};
+use rhumb::health::stale::{self, Heard, Watch};
 use rhumb::health::{Moment, Verdict};
 use rhumb::state::live::VerdictValue;
 use rhumb::state::model::Time;
-use rhumb::state::monitors::Plan;
+use rhumb::state::monitors::{Check, Plan};
 
 /// The monitor of the cases that have one.
 pub const MONITOR: &str = r#"
@@ -52,7 +55,10 @@ pub struct Probed {
     addresses: BTreeMap<IpAddr, (String, bool)>,
     how: BTreeMap<String, How>,
     references: Referred,
-    told: BTreeMap<(String, String), Verdict>,
+    told: BTreeMap<Watch, Heard>,
+    plan: BTreeMap<Watch, Arc<Check>>,
+    /// They have stopped: a mistake of ours.
+    is_silent: bool,
     random: Rng,
     elapsed: Duration,
 }
@@ -65,6 +71,7 @@ impl Probed {
             addresses.map(|(place, address)| (*address, (monitored.site.clone(), second(place))))
         });
         let addresses = addresses.collect();
+        let planned = stale::planned(&plan);
         let begun = Moment { wall: wall - BEFORE, elapsed: Duration::ZERO };
         let mut probed = Probed {
             room: Room::new(7, plan, Vec::new(), begun),
@@ -72,6 +79,8 @@ impl Probed {
             how: BTreeMap::new(),
             references: Referred::Asked([Some(true), None]),
             told: BTreeMap::new(),
+            plan: planned,
+            is_silent: false,
             random: Rng::with_seed(7),
             elapsed: Duration::ZERO,
         };
@@ -79,8 +88,13 @@ impl Probed {
         probed
     }
 
-    /// `dublin dead`, `tokyo loses 30`, `sydney flaps 10`, `references dead`, `references unfound`.
+    /// `dublin dead`, `tokyo loses 30`, `sydney flaps 10`, `references dead`, `references unfound`, `monitors silent`.
     pub fn becomes(&mut self, who: &str, how: &[&str]) {
+        if who == "monitors" {
+            assert_eq!(how, ["silent"]);
+            self.is_silent = true;
+            return;
+        }
         if who == "references" {
             self.references = match how {
                 ["well"] => Referred::Asked([Some(true), None]),
@@ -108,6 +122,10 @@ impl Probed {
     /// Runs until so long after the transcript began, when the wall clock says this.
     pub fn run(&mut self, wall: Time, until: Duration) {
         let until = until + BEFORE;
+        if self.is_silent {
+            self.elapsed = until;
+            return;
+        }
         while let Some(next) = self.room.next().filter(|next| *next <= until) {
             self.elapsed = next.max(self.elapsed);
             let now = Moment { wall: wall - (until - self.elapsed), elapsed: self.elapsed };
@@ -119,8 +137,12 @@ impl Probed {
                 self.room.observe(key, outcome, now);
             }
             let news = self.room.news(now);
-            self.told.extend(news.into_iter().map(|v| ((v.monitor.clone(), v.answer.clone()), v)));
+            let heard = |verdict: Verdict| {
+                ((verdict.monitor.clone(), verdict.answer.clone()), Heard { verdict, at: self.elapsed })
+            };
+            self.told.extend(news.into_iter().map(heard));
         }
+        self.elapsed = until;
     }
 
     fn probe(&mut self, address: IpAddr) -> Result<Passed, ProbeError> {
@@ -138,17 +160,20 @@ impl Probed {
 
     /// What all monitors say, by answer.
     pub fn said(&self) -> BTreeMap<String, VerdictValue> {
-        pilot::said(self.told.values())
+        let (verdicts, _) = stale::counted(&self.told, &self.plan, self.elapsed);
+        pilot::said(verdicts.iter().map(Borrow::borrow))
     }
 
     /// Answers that changed too often.
     pub fn flapping(&self) -> impl Iterator<Item = String> {
-        let flapping = self.told.values().filter(|verdict| verdict.flapping);
+        let flapping = self.told.values().map(|heard| &heard.verdict).filter(|verdict| verdict.flapping);
         flapping.map(|verdict| format!("{} is flapping, and held down", verdict.answer))
     }
 
-    /// Failures of our own.
+    /// Failures of our own, and verdicts that are too old.
     pub fn alarms(&self) -> impl Iterator<Item = String> {
-        self.room.alarms().into_iter().map(|alarm| format!("{} is frozen: {}", alarm.family, alarm.why))
+        let (_, old) = stale::counted(&self.told, &self.plan, self.elapsed);
+        let frozen = self.room.alarms().into_iter();
+        frozen.map(|alarm| format!("{} is frozen: {}", alarm.family, alarm.why)).chain(old)
     }
 }

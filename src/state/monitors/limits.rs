@@ -21,7 +21,7 @@ pub const FALL: Limit<i64> = Limit { default: 3, least: 1, most: 100 };
 /// Share of the interval by which each probe is late at random, so that no rhythm of ours meets a rhythm of
 /// theirs. Above one half the probes of two rounds could change places.
 pub const JITTER: Limit<f64> = Limit { default: 0.1, least: 0.0, most: 0.5 };
-/// How old a kept verdict may be to be used at start. Five minutes are a restart and a slow one.
+/// How old a verdict may be: a kept one to be used at start, and one that is not renewed. Five minutes are a restart and a slow one.
 pub const MAX_AGE: Limit<Duration> =
     Limit { default: seconds(300), least: seconds(1), most: seconds(86_400) };
 /// Days before a certificate ends from which on a good result carries a warning; 0 is never. Renewal runs

@@ -25,6 +25,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::chains::Place;
 use super::model::Scope;
+use super::policy::Stale;
 use crate::files::{At, Json};
 
 pub use limits::*;
@@ -86,6 +87,8 @@ pub struct Check {
     pub rule: Rule,
     /// See [`MAX_AGE`].
     pub max_age: Duration,
+    /// What becomes of a verdict that is older.
+    pub stale: Stale,
     /// When changes are too many.
     pub flap: Flap,
 }
@@ -247,8 +250,15 @@ impl Check {
             family: None,
             rule: Rule::Each(Least::Number(1)),
             max_age: MAX_AGE.default,
+            stale: Stale::Hold,
             flap: Flap::default(),
         }
+    }
+
+    /// After how long without news a verdict is too old: `max_age`, but no less than four intervals, since news
+    /// comes with a probe.
+    pub fn stale_after(&self) -> Duration {
+        self.max_age.max(self.interval * 4)
     }
 
     /// Whether a certificate is part of it.

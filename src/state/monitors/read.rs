@@ -69,6 +69,7 @@ pub fn read_monitor(file: Option<&Path>, name: &str, mut fields: Fields) -> Opti
     check.family = read_family(&mut fields);
     check.rule = read_rule(&mut fields);
     check.flap = read_flap(&mut fields);
+    check.stale = Stale::read(&mut fields);
     fields.finish();
     line?;
     Some(MonitorSpec { target: target?, check: Arc::new(check) })
