@@ -17,7 +17,7 @@ use rhumb::engine::sample::{ONE_IN, Samples};
 use rhumb::engine::shares::{Counted, Slots};
 use rhumb::engine::{AllStats, Peer, Reply, Transport, Worker};
 use rhumb::health::notify::HookStatus;
-use rhumb::health::{AddressStatus, MonitorStatus, Verdict};
+use rhumb::health::{AddressStatus, Memory, MonitorStatus, Verdict};
 use rhumb::listeners::{Counters, TcpCounters, UdpCounters};
 use rhumb::state::model::Scope;
 use rhumb::state::traffic::{Traffic, Window};
@@ -306,8 +306,11 @@ fn monitoring() -> Monitoring {
         error: String::new(),
         latency_ms,
         flapping,
+        held_until: None,
+        why: String::new(),
         frozen: false,
         may_change_at: None,
+        memory: Memory::default(),
     };
     let status = |monitor: &str, answer: &str, verdict, addresses| MonitorStatus {
         monitor: monitor.into(),

@@ -58,7 +58,7 @@ use room::{Outcome, Room, Start};
 use schedule::Key;
 
 pub use status::{AddressStatus, Alarm, MonitorStatus};
-pub use verdict::{Moment, Together, Verdict, together};
+pub use verdict::{Memory, Moment, Together, Verdict, together};
 
 /// A probe that starts this long after it was due is counted as late: every place was taken.
 pub const LATE: Duration = Duration::from_millis(250);

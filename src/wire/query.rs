@@ -1,5 +1,7 @@
 //! A query as it comes in: header, question, EDNS.
 
+use arrayvec::ArrayVec;
+
 use super::edns::{Edns, EdnsError};
 use super::name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name};
 use super::{record_type, u16_at};
@@ -17,13 +19,11 @@ pub const OPCODE_UPDATE: u8 = 5;
 /// Most labels of a name, the root label not counted.
 const LABELS_MAX: usize = NAME_OCTETS_MAX / 2;
 
-/// What no name begins with: longer than a label can be.
-const NO_NAME: u8 = u8::MAX;
-
 /// A query's name, ready to be looked up and pointed at. One per worker, filled per query.
 pub struct Qname {
-    /// The name as it came: most queries ask for what the last one did, letter by letter.
-    asked: [u8; NAME_OCTETS_MAX],
+    /// The name as it came: most queries ask for what the last one did, letter by letter. Empty where what
+    /// was read last is no name.
+    asked: ArrayVec<u8, NAME_OCTETS_MAX>,
     /// The name in lower case, in wire form. Only the first `len` octets are of this query; the rest fills
     /// the last word.
     lower: [u8; NAME_OCTETS_MAX + 9],
@@ -38,7 +38,7 @@ pub struct Qname {
 impl Default for Qname {
     fn default() -> Qname {
         Qname {
-            asked: [NO_NAME; NAME_OCTETS_MAX],
+            asked: ArrayVec::new(),
             lower: [0; NAME_OCTETS_MAX + 9],
             hash: 0,
             len: 1,
@@ -69,15 +69,14 @@ impl Qname {
     #[inline(always)]
     fn read(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
         // A name ends itself, so what begins with one is no other.
-        if bytes.starts_with(&self.asked[..usize::from(self.len)]) {
-            return Ok(usize::from(self.len));
+        if !self.asked.is_empty() && bytes.starts_with(&self.asked) {
+            return Ok(self.asked.len());
         }
         self.read_new(bytes)
     }
 
     fn read_new(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
-        // What is not read to its end is no name to be asked again.
-        self.asked[0] = NO_NAME;
+        self.asked.clear();
         let mut at = 0;
         let mut count = 0;
         loop {
@@ -117,7 +116,7 @@ impl Qname {
         self.hash = hash;
         self.len = len as u8;
         self.label_count = count as u8;
-        self.asked[..len].copy_from_slice(&bytes[..len]);
+        self.asked.extend(bytes[..len].iter().copied());
         Ok(len)
     }
 

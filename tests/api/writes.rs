@@ -631,6 +631,7 @@ fn what_is_down_names_the_monitor_that_says_so() {
         since: "2026-11-24T03:00:00Z".parse().unwrap(),
         why: "chat-wss: connection refused".into(),
         down_by: BTreeSet::from(["chat-wss".into()]),
+        held_until: None,
         may_change_at: None,
     };
     let view = control.state.view();
