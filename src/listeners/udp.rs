@@ -162,3 +162,24 @@ fn serve(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel is told to set DF and to take no notice of what others say of the path.
+    #[test]
+    fn answers_are_not_fragmented() {
+        let check = |address: &str, (level, name): (i32, i32), expect: i32| {
+            let socket = bind(address.parse().unwrap(), &UdpConfig::default()).unwrap();
+            let (mut value, mut length) = (0i32, size_of::<i32>() as libc::socklen_t);
+            // SAFETY: the kernel writes no more than the length given, which is that of `value`.
+            let got = unsafe {
+                libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &mut length)
+            };
+            assert_eq!((got, value), (0, expect), "{address}");
+        };
+        check("127.0.0.1:0", (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER), libc::IP_PMTUDISC_PROBE);
+        check("[::1]:0", (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER), libc::IPV6_PMTUDISC_PROBE);
+    }
+}
