@@ -171,7 +171,11 @@ mod tests {
     #[test]
     fn answers_are_not_fragmented() {
         let check = |address: &str, (level, name): (i32, i32), expect: i32| {
-            let socket = bind(address.parse().unwrap(), &UdpConfig::default()).unwrap();
+            let socket = match bind(address.parse().unwrap(), &UdpConfig::default()) {
+                // A machine without IPv6 has nothing to show here.
+                Err(error) if error.kind() == ErrorKind::AddrNotAvailable => return,
+                socket => socket.unwrap(),
+            };
             let (mut value, mut length) = (0i32, size_of::<i32>() as libc::socklen_t);
             // SAFETY: the kernel writes no more than the length given, which is that of `value`.
             let got = unsafe {
