@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::client::{Request, Server};
+use super::client::{Request, Said, Server};
 use super::connect::ServerArgs;
 use super::outcome::{Outcome, ask, tell};
 use super::show::{Table, Tone, moment, plain, show, tone};
 use super::tables;
 use super::verdict::details;
-use super::written::{WriteArgs, write_and_tell};
+use super::written::ChangeArgs;
 use crate::api::bodies::{AddressBody, MonitorBody, MonitorShown, NewMonitor, Origin};
 use crate::state::model::Time;
 
@@ -50,25 +50,15 @@ enum MonitorCommand {
         monitor: String,
         /// A file in the syntax of filter-chains/, or - for standard input.
         file: PathBuf,
-        /// Why.
-        #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
-        reason: String,
         #[command(flatten)]
-        write: WriteArgs,
-        #[command(flatten)]
-        to: ServerArgs,
+        change: ChangeArgs,
     },
     /// Take a monitor away that was set; the files' of its name, if there is one, is in force again.
     Reset {
         /// Its name.
         monitor: String,
-        /// Why.
-        #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
-        reason: String,
         #[command(flatten)]
-        write: WriteArgs,
-        #[command(flatten)]
-        to: ServerArgs,
+        change: ChangeArgs,
     },
 }
 
@@ -97,21 +87,22 @@ fn one(config: &Path, command: &MonitorCommand) -> anyhow::Result<Outcome> {
         MonitorCommand::Show { monitor, to } => {
             let request = Request::get(&["monitors", monitor]);
             let answers = ask(&to.servers(config)?, |server| server.call::<MonitorShown>(&request));
-            Ok(tell(&answers, to.json, |said| as_written(&said.body, said.at)).print())
+            Ok(tell(&answers, to.json, as_written).print())
         }
-        MonitorCommand::Set { monitor, file, reason, write, to } => {
+        MonitorCommand::Set { monitor, file, change } => {
             let mut fields = tables::read(file, "monitor", monitor)?;
             tables::take_authorities(file, &mut fields)?;
             let request = |_: &Server, dry_run: bool| {
-                let (fields, reason) = (fields.clone(), reason.clone());
+                let (fields, reason) = (fields.clone(), change.reason.clone());
                 let body = NewMonitor { fields, reason, dry_run, expected_revision: None };
                 Ok(Request::put(&["monitors", monitor], &body))
             };
-            write_and_tell(&to.servers(config)?, to.json, write, request)
+            change.write_and_tell(config, request)
         }
-        MonitorCommand::Reset { monitor, reason, write, to } => {
-            let request = |_: &Server, dry_run: bool| Ok(removal(&["monitors", monitor], reason, dry_run));
-            write_and_tell(&to.servers(config)?, to.json, write, request)
+        MonitorCommand::Reset { monitor, change } => {
+            let request =
+                |_: &Server, dry_run: bool| Ok(removal(&["monitors", monitor], &change.reason, dry_run));
+            change.write_and_tell(config, request)
         }
     }
 }
@@ -123,9 +114,10 @@ pub fn removal(path: &[&str], reason: &str, dry_run: bool) -> Request {
         .with("dry_run", dry_run.then_some(true))
 }
 
-fn as_written(shown: &MonitorShown, now: Time) -> String {
-    let head = origin(&format!("monitor {}", shown.monitor), &shown.from, shown.dormant.as_deref(), now);
-    head + &tables::write("monitor", &shown.monitor, &shown.fields)
+fn as_written(said: &Said<MonitorShown>) -> String {
+    let shown = &said.body;
+    let head = origin(&format!("monitor {}", shown.monitor), &shown.from, shown.dormant.as_deref(), said.at);
+    head + &tables::write("monitor", &shown.monitor, &said.json["fields"])
 }
 
 /// Where something is from, as comments of a file.
@@ -133,9 +125,7 @@ pub fn origin(what: &str, from: &Origin, dormant: Option<&str>, now: Time) -> St
     let from = match from {
         Origin::File { file } => format!("# {what} of {file}\n"),
         Origin::Api { by, since, reason, instead_of, .. } => {
-            // A line of a comment ends with the line.
-            let reason = reason.replace(char::is_control, " ");
-            let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
+            let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
             let instead = instead_of.as_ref().map(|place| format!("# instead of {place}\n"));
             let since = moment(*since, now);
             format!("# {what} as {by} set it at {since}{reason}\n{}", instead.unwrap_or_default())

@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::client::{Request, Server};
+use super::client::{Request, Said, Server};
 use super::connect::ServerArgs;
 use super::drain::check_duration;
 use super::health::{origin, removal};
 use super::outcome::{Outcome, ask, tell};
 use super::tables;
-use super::written::{WriteArgs, write_and_tell};
+use super::written::{ChangeArgs, WriteArgs, write_and_tell};
 use crate::api::bodies::{NewPolicy, PolicyBody, Suspend};
-use crate::state::model::Time;
 
 /// What to do with a pool's policy, and with what health does by it.
 #[derive(clap::Subcommand)]
@@ -29,25 +28,15 @@ pub enum PolicyCommand {
         pool: String,
         /// A file in the syntax of filter-chains/, or - for standard input.
         file: PathBuf,
-        /// Why.
-        #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
-        reason: String,
         #[command(flatten)]
-        write: WriteArgs,
-        #[command(flatten)]
-        to: ServerArgs,
+        change: ChangeArgs,
     },
     /// Operate the pool as its file says again.
     Reset {
         /// The pool.
         pool: String,
-        /// Why.
-        #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
-        reason: String,
         #[command(flatten)]
-        write: WriteArgs,
-        #[command(flatten)]
-        to: ServerArgs,
+        change: ChangeArgs,
     },
     /// Stop health from draining a pool's sites and from bringing them back; verdicts go on counting.
     Suspend {
@@ -68,13 +57,8 @@ pub enum PolicyCommand {
     Resume {
         /// The pool.
         pool: String,
-        /// Why.
-        #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
-        reason: String,
         #[command(flatten)]
-        write: WriteArgs,
-        #[command(flatten)]
-        to: ServerArgs,
+        change: ChangeArgs,
     },
 }
 
@@ -84,21 +68,21 @@ pub fn policy(config: &Path, command: &PolicyCommand) -> anyhow::Result<Outcome>
         PolicyCommand::Show { pool, to } => {
             let request = Request::get(&["pools", pool, "policy"]);
             let answers = ask(&to.servers(config)?, |server| server.call::<PolicyBody>(&request));
-            Ok(tell(&answers, to.json, |said| as_written(&said.body, said.at)).print())
+            Ok(tell(&answers, to.json, as_written).print())
         }
-        PolicyCommand::Set { pool, file, reason, write, to } => {
+        PolicyCommand::Set { pool, file, change } => {
             let fields = tables::read(file, "pool", pool)?;
             let request = |_: &Server, dry_run: bool| {
-                let (fields, reason) = (fields.clone(), reason.clone());
+                let (fields, reason) = (fields.clone(), change.reason.clone());
                 let body = NewPolicy { fields, reason, dry_run, expected_revision: None };
                 Ok(Request::put(&["pools", pool, "policy"], &body))
             };
-            write_and_tell(&to.servers(config)?, to.json, write, request)
+            change.write_and_tell(config, request)
         }
-        PolicyCommand::Reset { pool, reason, write, to } => {
+        PolicyCommand::Reset { pool, change } => {
             let request =
-                |_: &Server, dry_run: bool| Ok(removal(&["pools", pool, "policy"], reason, dry_run));
-            write_and_tell(&to.servers(config)?, to.json, write, request)
+                |_: &Server, dry_run: bool| Ok(removal(&["pools", pool, "policy"], &change.reason, dry_run));
+            change.write_and_tell(config, request)
         }
         PolicyCommand::Suspend { pool, reason, span, write, to } => {
             let request = |_: &Server, dry_run: bool| {
@@ -108,15 +92,17 @@ pub fn policy(config: &Path, command: &PolicyCommand) -> anyhow::Result<Outcome>
             };
             write_and_tell(&to.servers(config)?, to.json, write, request)
         }
-        PolicyCommand::Resume { pool, reason, write, to } => {
-            let request =
-                |_: &Server, dry_run: bool| Ok(removal(&["pools", pool, "suspension"], reason, dry_run));
-            write_and_tell(&to.servers(config)?, to.json, write, request)
+        PolicyCommand::Resume { pool, change } => {
+            let request = |_: &Server, dry_run: bool| {
+                Ok(removal(&["pools", pool, "suspension"], &change.reason, dry_run))
+            };
+            change.write_and_tell(config, request)
         }
     }
 }
 
-fn as_written(body: &PolicyBody, now: Time) -> String {
-    let head = origin(&format!("policy of pool {}", body.pool), &body.from, body.dormant.as_deref(), now);
-    head + &tables::write("pool", &body.pool, &body.fields)
+fn as_written(said: &Said<PolicyBody>) -> String {
+    let body = &said.body;
+    let head = origin(&format!("policy of pool {}", body.pool), &body.from, body.dormant.as_deref(), said.at);
+    head + &tables::write("pool", &body.pool, &said.json["fields"])
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use crate::files::{Document, Json};
+use crate::state::text::written_out;
 
 /// What stands for standard input.
 const STDIN: &str = "-";
@@ -62,8 +63,11 @@ pub fn take_authorities(file: &Path, fields: &mut Json) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The table as it would stand in a file.
-pub fn write(kind: &str, name: &str, fields: &Json) -> String {
+/// The table as it would stand in a file. Its texts may have several lines; TOML writes out all else that drives
+/// a terminal, and what it leaves is written out here.
+pub fn write(kind: &str, name: &str, fields: &Value) -> String {
     let document = json!({ kind: { name: fields } });
-    toml::to_string(&document).unwrap_or_else(|error| format!("# it cannot be written as TOML: {error}\n"))
+    let text = toml::to_string(&document);
+    let text = text.unwrap_or_else(|error| format!("# it cannot be written as TOML: {error}"));
+    text.lines().map(|line| format!("{}\n", written_out(line))).collect()
 }

@@ -7,11 +7,13 @@
 //! ```
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
 
 use super::client::{Failure, Request, Said, Server};
+use super::connect::ServerArgs;
 use super::outcome::{Answer, Outcome, ask, tell};
 use super::show::{Table, Tone, bullets, loud, percent, plain, print_err, span};
 use crate::api::bodies::Changed;
@@ -31,6 +33,29 @@ pub struct WriteArgs {
     /// Do not ask. Nothing is asked either where standard input is no terminal: it is done at once.
     #[arg(long, short)]
     pub yes: bool,
+}
+
+/// A change that may say why, and whom it is for.
+#[derive(clap::Args)]
+pub struct ChangeArgs {
+    /// Why.
+    #[arg(long, short, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub reason: String,
+    #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
+    to: ServerArgs,
+}
+
+impl ChangeArgs {
+    /// Makes the change on every server it is for, as [`write_and_tell`] does.
+    pub fn write_and_tell(
+        &self,
+        config: &Path,
+        request: impl Fn(&Server, bool) -> Result<Request, Failure> + Sync,
+    ) -> anyhow::Result<Outcome> {
+        write_and_tell(&self.to.servers(config)?, self.to.json, &self.write, request)
+    }
 }
 
 /// What became of a write.
