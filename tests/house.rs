@@ -23,7 +23,7 @@ const ARROWS: [(&str, &str); 12] = [
 ];
 
 /// Where a packet is answered: nothing here may stop the server.
-const QUERY_PATH: [&str; 25] = [
+const QUERY_PATH: [&str; 26] = [
     "wire/edns.rs",
     "wire/query.rs",
     "wire/writer.rs",
@@ -45,6 +45,7 @@ const QUERY_PATH: [&str; 25] = [
     "chain/filters/weighted_sticky.rs",
     "engine/worker.rs",
     "engine/steering.rs",
+    "engine/steering/addresses.rs",
     "engine/counting.rs",
     "engine/queries.rs",
     "engine/query_log.rs",

@@ -14,7 +14,8 @@ use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_proto::rr::{DNSClass, RecordType};
 use serde::{Deserialize, Serialize};
 
-use super::steering::{Family, Live, Record, Rung, Scratch, Steering, What, coins, steer};
+use super::steering::chances::coins;
+use super::steering::{Family, Live, Record, Rung, Scratch, Steering, What, steer};
 use super::zones::Found;
 use super::{Peer, Reply, Snapshot, Stats, Transport, Worker};
 use crate::chain::trace::{Recorder, Step};

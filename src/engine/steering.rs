@@ -10,9 +10,9 @@
 //! splits is one list, copied. Never empty (DESIGN, decision 4) is the ladder of [`Rung`]s, here and
 //! nowhere else.
 
+pub mod addresses;
 pub mod chances;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
@@ -22,6 +22,7 @@ use crate::chain::{
     draw,
 };
 use crate::wire::{Name, record_type};
+pub use addresses::Addresses;
 
 /// A record: a name, and how it is answered.
 pub struct Record {
@@ -64,52 +65,6 @@ pub struct Steering {
     sites: Vec<Site>,
 }
 
-/// Addresses in wire form, by answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// IPv4.
-    pub a: ByAnswer<4>,
-    /// IPv6.
-    pub aaaa: ByAnswer<16>,
-}
-
-/// The addresses of one family, side by side: a query touches one or two cache lines of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ByAnswer<const N: usize> {
-    all: Vec<[u8; N]>,
-    /// Where each answer's begin, and where the last one's end.
-    bounds: Vec<u32>,
-}
-
-impl<const N: usize> ByAnswer<N> {
-    fn new(answers: impl Iterator<Item = Vec<[u8; N]>>) -> ByAnswer<N> {
-        let mut lists = ByAnswer { all: Vec::new(), bounds: vec![0] };
-        for list in answers {
-            lists.all.extend(list);
-            lists.bounds.push(lists.all.len() as u32);
-        }
-        lists
-    }
-
-    /// An answer's addresses.
-    #[inline]
-    pub fn of(&self, answer: usize) -> &[[u8; N]] {
-        &self.all[self.bounds[answer] as usize..self.bounds[answer + 1] as usize]
-    }
-
-    /// What is left of each answer's; where nothing would be, they all stay.
-    fn without(&self, failing: impl Fn(usize, IpAddr) -> bool) -> ByAnswer<N>
-    where
-        [u8; N]: Into<IpAddr>,
-    {
-        ByAnswer::new((0..self.bounds.len() - 1).map(|answer| {
-            let all = self.of(answer).iter().copied();
-            let left: Vec<_> = all.filter(|&address| !failing(answer, address.into())).collect();
-            if left.is_empty() { self.of(answer).to_vec() } else { left }
-        }))
-    }
-}
-
 /// A pool's answers at one PoP: the stacks a split chooses from. An answer of no pool is a site alone.
 struct Site {
     answers: Vec<u8>,
@@ -146,24 +101,11 @@ impl Steering {
                 is_split: answer.pool.is_some() && pop.is_some(),
             });
         }
-        let addresses = Addresses {
-            a: ByAnswer::new(answers.iter().map(|answer| answer.a.iter().map(|ip| ip.octets()).collect())),
-            aaaa: ByAnswer::new(
-                answers.iter().map(|answer| answer.aaaa.iter().map(|ip| ip.octets()).collect()),
-            ),
-        };
+        let addresses = Addresses::new(&answers);
         let is_cname = answers.iter().any(|answer| answer.cname.is_some());
         let slots = answers.iter().map(|answer| answer.slot).collect();
         let addresses = Arc::new(addresses);
         Steering { answers, addresses, slots, chain, panic_threshold, is_cname, sites }
-    }
-}
-
-impl Addresses {
-    /// What is left without those that fail, answer by answer; of a family whose addresses all fail, they all
-    /// stay (DESIGN, decision 5).
-    pub fn without(&self, failing: impl Fn(usize, IpAddr) -> bool) -> Addresses {
-        Addresses { a: self.a.without(&failing), aaaa: self.aaaa.without(&failing) }
     }
 }
 
@@ -508,36 +450,6 @@ pub fn steer<T: Tracer>(
         picks.narrow(spread);
     }
     steered
-}
-
-/// The sites whose coin alone decides about what this client gets, each with its answers in play, for
-/// `explain`: the other coins stay as they fell. Where none does alone, every site that has one.
-pub fn coins(steering: &Steering, live: &Live, family: Family, steered: &Steered, ask: Ask) -> Vec<Vec<u8>> {
-    let ladder = &live.plans[family as usize].ladder;
-    let Some(step) = ladder.iter().find(|step| step.rung == steered.rung && !step.slots.is_empty()) else {
-        return Vec::new();
-    };
-    let ask = Ask { ignore_health: step.ignore_health, ..ask };
-    let answers = Answers { fixed: &steering.answers, live: &live.meta };
-    let fell: Vec<Option<u8>> = step.slots.iter().map(|slot| slot.choose(ask.network_key())).collect();
-    let all = |slot: &Slot| slot.stacks.iter().map(|stack| stack.answer).collect::<Vec<u8>>();
-    let mattered = |number: usize| {
-        let mut uncertain = AnswerBits::default();
-        let own = all(&step.slots[number]);
-        own.iter().filter(|&&answer| step.uncertain.contains(answer)).for_each(|&a| uncertain.insert(a));
-        let others = fell.iter().enumerate().filter(|(other, _)| *other != number);
-        let mut candidates: Vec<u8> = others.filter_map(|(_, fell)| *fell).chain(own).collect();
-        candidates.sort_unstable();
-        let mut doubt = Picks::default();
-        doubt.start_in_doubt(&candidates, uncertain);
-        steering.chain.run(0, &ask, &answers, &mut doubt, &mut Silent);
-        doubt.coin_mattered()
-    };
-    let has_coin = |slot: &Slot| slot.stacks.iter().any(|stack| step.uncertain.contains(stack.answer));
-    let tossed: Vec<usize> = (0..step.slots.len()).filter(|&number| has_coin(&step.slots[number])).collect();
-    let alone: Vec<usize> = tossed.iter().copied().filter(|&number| mattered(number)).collect();
-    let named = if alone.is_empty() { tossed } else { alone };
-    named.into_iter().map(|number| all(&step.slots[number])).collect()
 }
 
 /// Lets the coins of one rung fall, and finds out whether they mattered. Says whether they left anything.

@@ -1,5 +1,5 @@
-//! What coins may leave of a client, with the chance of each: for whoever asks about many clients at once, of whom one
-//! sample tells too little.
+//! What coins may leave of a client, with the chance of each, and which of them decided: for whoever asks about many
+//! clients at once, of whom one sample tells too little, and for `explain`.
 //!
 //! ```text
 //! Plan -> rung -> slots that can matter -> each stack, or none, with its chance -> the lists they make together
@@ -7,7 +7,9 @@
 //!
 //! Not on the query path: [`super::steer`] lets each client's own coins fall.
 
-use super::{Answers, Ask, Chain, Family, Live, Scratch, Silent, Slot, Steering, Step};
+use super::{
+    AnswerBits, Answers, Ask, Chain, Family, Live, Picks, Scratch, Silent, Slot, Steered, Steering, Step,
+};
 
 /// Lists beyond which they are not told apart: eight PoPs that are drained in part, and all in reach of one client.
 const CHANCES_MAX: usize = 256;
@@ -129,6 +131,36 @@ impl Slot {
             chances.into_iter().zip(&self.stacks).map(|(chance, stack)| (chance, Some(stack.answer)));
         stacks.chain([(none, None)]).filter(|(chance, _)| *chance > 0.0).collect()
     }
+}
+
+/// The sites whose coin alone decides about what this client gets, each with its answers in play, for
+/// `explain`: the other coins stay as they fell. Where none does alone, every site that has one.
+pub fn coins(steering: &Steering, live: &Live, family: Family, steered: &Steered, ask: Ask) -> Vec<Vec<u8>> {
+    let ladder = &live.plans[family as usize].ladder;
+    let Some(step) = ladder.iter().find(|step| step.rung == steered.rung && !step.slots.is_empty()) else {
+        return Vec::new();
+    };
+    let ask = Ask { ignore_health: step.ignore_health, ..ask };
+    let answers = Answers { fixed: &steering.answers, live: &live.meta };
+    let fell: Vec<Option<u8>> = step.slots.iter().map(|slot| slot.choose(ask.network_key())).collect();
+    let all = |slot: &Slot| slot.stacks.iter().map(|stack| stack.answer).collect::<Vec<u8>>();
+    let mattered = |number: usize| {
+        let mut uncertain = AnswerBits::default();
+        let own = all(&step.slots[number]);
+        own.iter().filter(|&&answer| step.uncertain.contains(answer)).for_each(|&a| uncertain.insert(a));
+        let others = fell.iter().enumerate().filter(|(other, _)| *other != number);
+        let mut candidates: Vec<u8> = others.filter_map(|(_, fell)| *fell).chain(own).collect();
+        candidates.sort_unstable();
+        let mut doubt = Picks::default();
+        doubt.start_in_doubt(&candidates, uncertain);
+        steering.chain.run(0, &ask, &answers, &mut doubt, &mut Silent);
+        doubt.coin_mattered()
+    };
+    let has_coin = |slot: &Slot| slot.stacks.iter().any(|stack| step.uncertain.contains(stack.answer));
+    let tossed: Vec<usize> = (0..step.slots.len()).filter(|&number| has_coin(&step.slots[number])).collect();
+    let alone: Vec<usize> = tossed.iter().copied().filter(|&number| mattered(number)).collect();
+    let named = if alone.is_empty() { tossed } else { alone };
+    named.into_iter().map(|number| all(&step.slots[number])).collect()
 }
 
 #[cfg(test)]
