@@ -274,6 +274,7 @@ fn read_listen(mut fields: Option<Fields>) -> (ListenerConfig, u16) {
             config.listen = written.into_iter().map(listen).collect();
         }
         config.udp.pin = fields.flag("pin_threads").is_some_and(|flag| flag.value);
+        config.udp.segmentation = fields.flag("udp_segmentation").is_none_or(|flag| flag.value);
     }
     let cores = config.udp.threads;
     config.udp.threads = limited(&mut fields, "udp_threads", Limit { default: cores, ..UDP_THREADS });

@@ -92,6 +92,8 @@ pub struct UdpConfig {
     pub batch: usize,
     /// See [`UDP_RECEIVE_BUFFER_BYTES`].
     pub receive_buffer_bytes: usize,
+    /// Answers to one peer leave as one message that the kernel or the network card cuts, where they can.
+    pub segmentation: bool,
 }
 
 /// How TCP is served.
@@ -128,6 +130,7 @@ impl Default for UdpConfig {
             pin: false,
             batch: UDP_BATCH_DATAGRAMS.default,
             receive_buffer_bytes: UDP_RECEIVE_BUFFER_BYTES.default,
+            segmentation: true,
         }
     }
 }

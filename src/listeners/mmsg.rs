@@ -3,7 +3,7 @@
 //! ```text
 //! receive: recvmmsg -> slot, slot, ...         (who, to which of our addresses, query)
 //! answer:  each slot's query -> its answer, in its place; those that have one move to the front
-//! send:    the slots at the front -> sendmmsg
+//! send:    the slots at the front -> Sender -> sendmmsg
 //! ```
 //!
 //! Written on libc: nix's `sendmmsg` gives all messages of a batch the same control data, but each
@@ -16,36 +16,36 @@ use std::os::fd::RawFd;
 
 use libc::{c_uint, cmsghdr, in_pktinfo, in6_pktinfo, iovec, mmsghdr, sockaddr_in, sockaddr_in6};
 
+use super::sender::{Sender, Sent};
+
 /// Room for one datagram. EDNS asks for at most 4,096 bytes by custom, and we advertise less. An odd
 /// number of cache lines, so that the buffers of a batch do not fall on the same lines of the cache.
 const DATAGRAM_BYTES: usize = 4096 + 64;
 
+/// Room for the packet information of a datagram.
+pub(super) const CONTROL_BYTES: usize = size_of::<Control>();
+
 /// See the module's head. All memory is made at the start.
-///
-/// The headers point into the slots for as long as the batch lives: the vector of slots never grows, and a
-/// slot is only reached through the pointer that its header has, never through a reference to the whole
-/// vector, so that the pointers stay good. The kernel uses them only during the two calls, when nothing else
-/// does.
 pub(super) struct Batch {
-    /// Held for the headers.
-    _slots: Vec<Slot>,
     /// One per slot: where the kernel writes a datagram, and later finds the answer.
-    headers: Vec<mmsghdr>,
-    /// How many of them, from the front, have a datagram.
+    headers: Vec<Header>,
+    /// Held for the headers. It never grows.
+    _slots: Vec<Slot>,
+    /// How many of the headers, from the front, have a datagram.
     received: usize,
     /// How many of them, from the front, have an answer.
     answered: usize,
+    sender: Sender,
     ipv6: bool,
+    /// What the kernel may write of packet information.
     control_bytes: usize,
 }
 
-/// What became of a batch's answers.
-pub(super) struct Sent {
-    /// Answers the kernel took.
-    pub(super) sent: usize,
-    /// Answers it refused.
-    pub(super) refused: usize,
-}
+/// A datagram or an answer, as the kernel wants it described. It points into its slot, and nothing else does: a slot
+/// is only reached through its header, never through the vector of slots, so that the pointers stay good.
+/// The kernel uses them only during its calls, when nothing else does.
+#[repr(transparent)]
+pub(super) struct Header(mmsghdr);
 
 /// A datagram, and later its answer. The kernel writes who asked and which of our addresses they asked; the
 /// same bytes then tell it whom to answer, and from where.
@@ -61,6 +61,8 @@ struct Slot {
 union Name {
     v4: sockaddr_in,
     v6: sockaddr_in6,
+    /// Either, what is not used being 0.
+    all: [u32; 7],
 }
 
 /// One control message: a header and the packet information of either family, laid out as CMSG_DATA
@@ -75,63 +77,60 @@ struct Control {
 union Info {
     v4: in_pktinfo,
     v6: in6_pktinfo,
-    /// CMSG_SPACE is a multiple of this.
-    aligned: [usize; 3],
+    /// Either, what is not used being 0. CMSG_SPACE is a multiple of its parts.
+    all: [usize; 3],
 }
 
 // SAFETY: CMSG_LEN and CMSG_SPACE only calculate.
 const _: () = unsafe {
+    assert!(size_of::<Name>() == size_of::<[u32; 7]>());
     assert!(offset_of!(Control, info) == libc::CMSG_LEN(0) as usize);
+    assert!(size_of::<Info>() == size_of::<[usize; 3]>());
     assert!(size_of::<Control>() >= libc::CMSG_SPACE(size_of::<in6_pktinfo>() as c_uint) as usize);
 };
 
 impl Batch {
     /// A batch of at most `datagrams`, for a socket of this family; `tells_destination` if the socket
-    /// says which of our addresses a datagram was sent to.
-    pub(super) fn new(datagrams: usize, ipv6: bool, tells_destination: bool) -> Batch {
+    /// says which of our addresses a datagram was sent to, `joins` if the kernel can cut what it sends.
+    pub(super) fn new(datagrams: usize, ipv6: bool, tells_destination: bool, joins: bool) -> Batch {
         let mut slots: Vec<Slot> = (0..datagrams).map(|_| Slot::new()).collect();
         let first = slots.as_mut_ptr();
-        // SAFETY: there are as many slots.
-        let headers: Vec<mmsghdr> = (0..datagrams).map(|n| unsafe { Slot::header(first.add(n)) }).collect();
+        // SAFETY: there are as many slots, and they are held as long as their headers.
+        let headers: Vec<Header> = (0..datagrams).map(|n| unsafe { Header::of(first.add(n)) }).collect();
         Batch {
-            _slots: slots,
             // Fresh headers are made ready like used ones.
             received: headers.len(),
             headers,
+            _slots: slots,
             answered: 0,
+            sender: Sender::new(datagrams, joins),
             ipv6,
-            control_bytes: if tells_destination { size_of::<Control>() } else { 0 },
+            control_bytes: if tells_destination { CONTROL_BYTES } else { 0 },
         }
     }
 
     /// Waits for a datagram, then takes all that are there, up to the batch's size. Gives their number.
     pub(super) fn receive(&mut self, socket: RawFd) -> io::Result<usize> {
         for header in &mut self.headers[..self.received] {
-            header.msg_hdr.msg_namelen = size_of::<Name>() as libc::socklen_t;
-            header.msg_hdr.msg_controllen = self.control_bytes as _;
-            // SAFETY: see the type's head.
-            unsafe { (*slot_of(header)).part.iov_len = DATAGRAM_BYTES };
+            header.0.msg_hdr.msg_namelen = size_of::<Name>() as libc::socklen_t;
+            header.0.msg_hdr.msg_controllen = self.control_bytes as _;
+            header.slot_mut().part.iov_len = DATAGRAM_BYTES;
         }
         self.received = 0;
-        // SAFETY: each header points into its own slot, see above, and the lengths are those of what is
-        // pointed to.
+        let (headers, length) = (self.headers.as_mut_ptr().cast(), self.headers.len() as c_uint);
+        // SAFETY: each header points into its own slot, and the lengths are those of what is pointed to.
         let received = unsafe {
-            let (headers, length) = (self.headers.as_mut_ptr(), self.headers.len() as c_uint);
             libc::recvmmsg(socket, headers, length, libc::MSG_WAITFORONE as _, std::ptr::null_mut())
         };
         self.received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
         // A socket that is shut down gives one message from nobody.
-        let is_shut_down = self.headers[0].msg_hdr.msg_namelen == 0;
+        let is_shut_down = self.headers[0].0.msg_hdr.msg_namelen == 0;
         Ok(if is_shut_down { 0 } else { self.received })
     }
 
     /// The datagrams, those too long cut.
     pub(super) fn queries(&self) -> impl Iterator<Item = &[u8]> {
-        self.headers[..self.received].iter().map(|header| {
-            // SAFETY: see the type's head; the batch is borrowed.
-            let slot = unsafe { &*slot_of(header) };
-            &slot.message[..(header.msg_len as usize).min(DATAGRAM_BYTES)]
-        })
+        self.headers[..self.received].iter().map(|header| &header.slot().message[..header.received()])
     }
 
     /// Asks `answer` about every datagram, which is the front of what it is given, as long as it is told:
@@ -144,15 +143,14 @@ impl Batch {
         self.answered = 0;
         let mut too_long = 0;
         for n in 0..self.received {
-            let header = &self.headers[n];
-            if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
+            let header = &mut self.headers[n];
+            if header.0.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
                 too_long += 1;
                 continue;
             }
-            // SAFETY: see the type's head; the batch is borrowed for us alone.
-            let slot = unsafe { &mut *slot_of(header) };
-            let Some(peer) = slot.peer(self.ipv6, header.msg_hdr.msg_namelen) else { continue };
-            let query = (header.msg_len as usize).min(DATAGRAM_BYTES);
+            let (query, name_bytes) = (header.received(), header.0.msg_hdr.msg_namelen);
+            let slot = header.slot_mut();
+            let Some(peer) = slot.peer(self.ipv6, name_bytes) else { continue };
             if let Some(length) = answer(&mut slot.message, query, peer) {
                 slot.part.iov_len = length.min(DATAGRAM_BYTES);
                 if n != self.answered {
@@ -164,60 +162,37 @@ impl Batch {
         too_long
     }
 
-    /// Sends the answers. One that the kernel refuses (no route, a full queue, a firewall) is lost
-    /// alone: the rest is sent all the same, and every call gets at least one out of the way.
+    /// Sends the answers.
     pub(super) fn send(&mut self, socket: RawFd) -> Sent {
+        let answers = &mut self.headers[..self.answered];
         if self.control_bytes > 0 {
-            for header in &self.headers[..self.answered] {
-                // SAFETY: as for answering.
-                let slot = unsafe { &mut *slot_of(header) };
-                if header.msg_hdr.msg_controllen != 0 {
-                    slot.control.info.leave_route_open(self.ipv6);
-                }
+            for header in answers.iter_mut().filter(|header| header.0.msg_hdr.msg_controllen != 0) {
+                header.slot_mut().control.info.leave_route_open(self.ipv6);
             }
         }
-        let (mut next, mut refused) = (0, 0);
-        while next < self.answered {
-            let rest = &mut self.headers[next..self.answered];
-            // SAFETY: as for receiving; the kernel only reads what the headers point to.
-            let sent = unsafe { libc::sendmmsg(socket, rest.as_mut_ptr(), rest.len() as c_uint, 0) };
-            match usize::try_from(sent) {
-                Ok(sent) if sent > 0 => next += sent,
-                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-                _ => {
-                    refused += 1;
-                    next += 1;
-                }
-            }
-        }
-        Sent { sent: next - refused, refused }
+        self.sender.send(socket, answers)
+    }
+
+    #[cfg(test)]
+    pub(super) fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// The n-th datagram came from this port.
+    #[cfg(test)]
+    pub(super) fn came_from_port(&mut self, n: usize, port: u16) {
+        self.headers[n].slot_mut().name.v4.sin_port = port.to_be();
     }
 }
 
-/// The slot a header points into.
-fn slot_of(header: &mmsghdr) -> *mut Slot {
-    header.msg_hdr.msg_iov.cast()
-}
-
-impl Slot {
-    fn new() -> Slot {
-        Slot {
-            part: iovec { iov_base: std::ptr::null_mut(), iov_len: 0 },
-            // SAFETY: for plain numbers, zero is a value.
-            name: unsafe { zeroed() },
-            // SAFETY: as above.
-            control: unsafe { zeroed() },
-            message: [0; DATAGRAM_BYTES],
-        }
-    }
-
+impl Header {
     /// The header by which the kernel writes to a slot; it lacks the lengths of the name, the message and
     /// the control data. Makes the slot's part point to its message.
     ///
     /// # Safety
     ///
-    /// `slot` must point to a slot.
-    unsafe fn header(slot: *mut Slot) -> mmsghdr {
+    /// `slot` must point to a slot that lives as long as the header, and is reached through it alone.
+    unsafe fn of(slot: *mut Slot) -> Header {
         // SAFETY: the caller says so. For plain numbers and pointers, zero is a value.
         unsafe {
             (*slot).part.iov_base = (&raw mut (*slot).message).cast();
@@ -226,7 +201,56 @@ impl Slot {
             header.msg_hdr.msg_iov = slot.cast();
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = (&raw mut (*slot).control).cast();
-            header
+            Header(header)
+        }
+    }
+
+    fn slot(&self) -> &Slot {
+        // SAFETY: see the type's head; the header is borrowed.
+        unsafe { &*self.0.msg_hdr.msg_iov.cast() }
+    }
+
+    fn slot_mut(&mut self) -> &mut Slot {
+        // SAFETY: see the type's head; the header is borrowed for us alone.
+        unsafe { &mut *self.0.msg_hdr.msg_iov.cast() }
+    }
+
+    /// The bytes of the datagram that are in the slot.
+    fn received(&self) -> usize {
+        (self.0.msg_len as usize).min(DATAGRAM_BYTES)
+    }
+
+    /// The message, for a call of the kernel.
+    pub(super) fn message(&self) -> &mmsghdr {
+        &self.0
+    }
+
+    /// Where their messages begin, for a call of the kernel.
+    pub(super) fn messages(headers: &mut [Header]) -> *mut mmsghdr {
+        headers.as_mut_ptr().cast()
+    }
+
+    /// The answer, for the kernel.
+    pub(super) fn part(&self) -> iovec {
+        self.slot().part
+    }
+
+    /// Whether both answers go to one peer, from one of our addresses.
+    pub(super) fn goes_with(&self, other: &Header) -> bool {
+        let (one, two) = (self.slot(), other.slot());
+        // SAFETY: the unions are plain numbers, whoever wrote them, and were 0 before.
+        unsafe { one.name.all == two.name.all && one.control.info.all == two.control.info.all }
+    }
+}
+
+impl Slot {
+    fn new() -> Slot {
+        Slot {
+            part: iovec { iov_base: std::ptr::null_mut(), iov_len: 0 },
+            name: Name { all: [0; 7] },
+            // SAFETY: for plain numbers, zero is a value.
+            control: unsafe { zeroed() },
+            message: [0; DATAGRAM_BYTES],
         }
     }
 
@@ -271,38 +295,6 @@ mod tests {
 
     use super::*;
 
-    /// Of four datagrams one is not answered and one answer is refused by the kernel: the other two
-    /// arrive, each the answer to its own query.
-    #[test]
-    fn one_refused_answer_is_lost_alone() {
-        let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let clients: Vec<_> = (0..4).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
-        for (n, client) in clients.iter().enumerate() {
-            client.send_to(&[n as u8; 20], ours.local_addr().unwrap()).unwrap();
-        }
-        let mut batch = Batch::new(8, false, false);
-        assert_eq!(batch.receive(ours.as_raw_fd()).unwrap(), 4);
-        let mut peers = Vec::new();
-        let too_long = batch.answer(|message, _, peer| {
-            peers.push(peer);
-            let query = message[0];
-            message[0] += 100;
-            (query != 0).then_some(1)
-        });
-        assert_eq!(too_long, 0);
-        assert_eq!(peers, clients.iter().map(|client| client.local_addr().unwrap()).collect::<Vec<_>>());
-        // Linux refuses to send to port 0. The first is not answered, so the third is the second answer.
-        // SAFETY: see the type's head.
-        unsafe { (*slot_of(&batch.headers[1])).name.v4.sin_port = 0 };
-        let sent = batch.send(ours.as_raw_fd());
-        assert_eq!((sent.sent, sent.refused), (2, 1));
-        for n in [1, 3] {
-            let mut answer = [0; 20];
-            assert_eq!(clients[n].recv(&mut answer).unwrap(), 1);
-            assert_eq!(answer[0] as usize, n + 100);
-        }
-    }
-
     #[test]
     fn too_long_is_not_answered() {
         let ours = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -310,7 +302,7 @@ mod tests {
         for length in [DATAGRAM_BYTES, DATAGRAM_BYTES + 1, 0] {
             client.send_to(&vec![7; length], ours.local_addr().unwrap()).unwrap();
         }
-        let mut batch = Batch::new(3, false, false);
+        let mut batch = Batch::new(3, false, false, false);
         assert_eq!(batch.receive(ours.as_raw_fd()).unwrap(), 3);
         let mut lengths = Vec::new();
         let too_long = batch.answer(|_, query, _| {

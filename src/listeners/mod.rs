@@ -16,6 +16,7 @@ pub mod counters;
 mod crowd;
 mod frames;
 mod mmsg;
+mod sender;
 mod system;
 mod tcp;
 mod udp;

@@ -14,6 +14,12 @@ pub(super) fn set_option(socket: &impl AsRawFd, level: c_int, name: c_int, value
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), length) })
 }
 
+/// Whether the kernel can cut what this UDP socket sends. Those before 4.18 cannot, and would take no notice of being
+/// told to.
+pub(super) fn can_segment(socket: &impl AsRawFd) -> bool {
+    set_option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok()
+}
+
 /// Pins the calling thread to the n-th of the cores it may run on, counted round.
 pub(super) fn pin_to_core(n: usize) -> io::Result<()> {
     // SAFETY: a cpu_set_t is a bit field; zero is the empty set.

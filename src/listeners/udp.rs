@@ -7,7 +7,8 @@
 //!
 //! Nothing is shared between the threads, nothing allocates after the start, and a query costs a
 //! sixteenth of two system calls. Deliberately absent: io_uring (10 % dearer here), readiness polling
-//! (a blocking receive is one call less), and any look into the packets.
+//! (a blocking receive is one call less), UDP_GRO (senders seldom have several queries of one length in one go), and
+//! any look into the packets.
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr};
@@ -98,7 +99,8 @@ impl Thread {
                 tracing::warn!(%error, core, "a UDP thread could not be pinned to its core");
             }
             let length = UDP_BATCH_DATAGRAMS.clamp(config.batch);
-            let mut batch = Batch::new(length, address.is_ipv6(), tells_destination(address));
+            let joins = config.segmentation && system::can_segment(&*its_socket);
+            let mut batch = Batch::new(length, address.is_ipv6(), tells_destination(address), joins);
             // One poisonous packet must not end the service. Its batch is lost, and so is whatever state
             // the panic left behind: the next worker is new.
             while catch_unwind(AssertUnwindSafe(|| {
