@@ -184,15 +184,7 @@ impl<'s> Fields<'s> {
     /// A whole number from `least` to `most`.
     pub fn integer_in(&mut self, name: &'static str, least: i64, most: i64) -> Option<At<i64>> {
         let number = self.integer(name)?;
-        if !(least..=most).contains(&number.value) {
-            self.error(
-                name,
-                number.line,
-                format!("{} is out of range; write {least} to {most}", number.value),
-            );
-            return None;
-        }
-        Some(number)
+        self.in_range(name, number, least, most)
     }
 
     /// A finite number, with or without a point.
@@ -213,12 +205,16 @@ impl<'s> Fields<'s> {
     /// A finite number from `least` to `most`.
     pub fn float_in(&mut self, name: &'static str, least: f64, most: f64) -> Option<At<f64>> {
         let number = self.float(name)?;
-        if !(least..=most).contains(&number.value) {
-            self.error(
-                name,
-                number.line,
-                format!("{} is out of range; write {least} to {most}", number.value),
-            );
+        self.in_range(name, number, least, most)
+    }
+
+    fn in_range<T>(&mut self, name: &'static str, number: At<T>, least: T, most: T) -> Option<At<T>>
+    where
+        T: PartialOrd + Display,
+    {
+        if number.value < least || number.value > most {
+            let said = format!("{} is out of range; write {least} to {most}", number.value);
+            self.error(name, number.line, said);
             return None;
         }
         Some(number)

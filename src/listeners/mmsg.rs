@@ -78,14 +78,14 @@ union Info {
     v4: in_pktinfo,
     v6: in6_pktinfo,
     /// Either, what is not used being 0. CMSG_SPACE is a multiple of its parts.
-    all: [usize; 3],
+    all: [u32; 6],
 }
 
 // SAFETY: CMSG_LEN and CMSG_SPACE only calculate.
 const _: () = unsafe {
     assert!(size_of::<Name>() == size_of::<[u32; 7]>());
     assert!(offset_of!(Control, info) == libc::CMSG_LEN(0) as usize);
-    assert!(size_of::<Info>() == size_of::<[usize; 3]>());
+    assert!(size_of::<Info>() == size_of::<[u32; 6]>());
     assert!(size_of::<Control>() >= libc::CMSG_SPACE(size_of::<in6_pktinfo>() as c_uint) as usize);
 };
 
@@ -239,7 +239,7 @@ impl Header {
     pub(super) fn goes_with(&self, other: &Header) -> bool {
         let (one, two) = (self.slot(), other.slot());
         // SAFETY: the unions are plain numbers, whoever wrote them, and were 0 before.
-        unsafe { one.name.all == two.name.all && one.control.info.all == two.control.info.all }
+        unsafe { alike(&one.name.all, &two.name.all) && alike(&one.control.info.all, &two.control.info.all) }
     }
 }
 
@@ -286,6 +286,11 @@ impl Info {
             }
         }
     }
+}
+
+/// Equality without a call, as arrays of this length would have it.
+fn alike<const N: usize>(one: &[u32; N], two: &[u32; N]) -> bool {
+    one.iter().zip(two).fold(0, |differ, (one, two)| differ | (one ^ two)) == 0
 }
 
 #[cfg(test)]
