@@ -1,6 +1,7 @@
 #!/bin/bash
-# rhumb beside its peers and the kernel's floor, in the lab's paired test: compare.sh LAB [ROUNDS] [PEER...]
+# rhumb beside its peers and bare loops, in the lab's paired test: compare.sh LAB [ROUNDS] [PEER...]
 # LAB is the folder of the performance lab, set up; PEERs are its targets, gdnsd and knot unless given.
+# WL="static ecs src" are the workloads.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -13,8 +14,9 @@ examples=$root/target/release/examples
 captured=$(mktemp)
 trap 'rm -f "$captured"' EXIT
 # The label's word `echo` tells the load generator that answers come back without an answer section.
-OUT=${OUT:-$lab/out} "$lab/paired.sh" "$rounds" "${peers[@]}" \
+WL=${WL:-static ecs src} OUT=${OUT:-$lab/out} "$lab/paired.sh" "$rounds" "${peers[@]}" \
     "cmd:rhumb:$here/serve.sh @PORT@ @DB@" \
+    "cmd:rhumb-apart:env UDP_SEGMENTATION=false $here/serve.sh @PORT@ @DB@" \
     "cmd:rhumb-wildcard:$here/serve.sh @PORT@ @DB@ 0.0.0.0" \
     "cmd:echo:$examples/echo 127.0.0.1:@PORT@" \
     "cmd:echo-wildcard:$examples/echo 0.0.0.0:@PORT@" \

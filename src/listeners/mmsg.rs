@@ -235,6 +235,13 @@ impl Header {
         self.slot().part
     }
 
+    /// A number of the peer's. Another peer's is most likely another.
+    pub(super) fn peer_mixed(&self) -> u32 {
+        // SAFETY: the union is plain numbers, whoever wrote them, and was 0 before.
+        let name = unsafe { &self.slot().name.all };
+        name.iter().fold(0, |mixed: u32, part| mixed.rotate_left(7) ^ part)
+    }
+
     /// Whether both answers go to one peer, from one of our addresses.
     pub(super) fn goes_with(&self, other: &Header) -> bool {
         let (one, two) = (self.slot(), other.slot());
