@@ -342,6 +342,32 @@ fn what_is_broken_leaves_the_old_state_serving() {
     }
 }
 
+/// Makes a mistake in each file, the configuration among them; what is told of each.
+fn several_mistakes(folder: &Folder) -> [&'static str; 4] {
+    folder.write("rhumb.toml", folder.read("rhumb.toml").replace("by_record", "by_recrod"));
+    folder.write(ZONE, "nonsense\n");
+    folder.write(CHAINS, folder.read(CHAINS).replace("\"geotarget_country\"", "\"geotarget_land\""));
+    folder.write("geoip/networks.toml", "[[network]]\nprefixes = \"10.0.0.0/33\"\ncountry = \"IE\"\n");
+    ["by_recrod", "example.com.zone:1", "geotarget_land", "networks.toml:2"]
+}
+
+/// All of them are told, and none hides another.
+#[test]
+fn a_reload_tells_every_mistake_in_every_file() {
+    let folder = Folder::example();
+    let mut server = Server::start(&folder);
+    let before = server.ask(PRIMARY);
+    let told = several_mistakes(&folder);
+    let reply = Api::local(&folder).send("POST", "/api/v1/reload", &json!({})).unwrap();
+    assert_eq!(reply.status, 422, "{reply:?}");
+    server.line("the old state keeps serving");
+    for told in told {
+        assert!(reply.body["detail"].as_str().unwrap().contains(told), "{told} is not in {reply:?}");
+        server.said(told);
+    }
+    assert_eq!(server.ask(PRIMARY), before);
+}
+
 #[test]
 fn a_change_of_addresses_is_said_to_take_a_restart() {
     let folder = Folder::example();
@@ -393,9 +419,12 @@ fn what_cannot_be_served_is_not_started() {
     let address = taken.local_addr().unwrap().to_string();
     listen(&folder, &[&address]);
     check(&folder, &[&address]);
-    // Files that do not compile.
-    folder.write(ZONE, "nonsense\n");
-    check(&folder, &["example.com.zone:1", "nothing is served"]);
+    // Files that do not compile, as `rhumb check` tells of them.
+    let told = several_mistakes(&folder);
+    let checked = String::from_utf8(rhumb(folder.path(), &["check"]).stderr).unwrap();
+    let list: Vec<&str> = checked.lines().filter(|line| !line.starts_with("rhumb: ")).collect();
+    assert!(list.len() >= told.len(), "{checked}");
+    check(&folder, &[&told[..], &[&list.join("\n"), "nothing is served"]].concat());
     fs::remove_file(folder.path().join("rhumb.toml")).unwrap();
     check(&folder, &["rhumb.toml", "--config"]);
 }

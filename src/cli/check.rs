@@ -8,26 +8,23 @@ use super::progress::Progress;
 use crate::config::Config;
 use crate::files::{Problem, Severity};
 use crate::state::compile::Report;
-use crate::state::load;
+use crate::state::{load, load_as_read};
 
-/// Reads everything, prints the errors and warnings, and a summary when there is no error. A mistake in the
-/// configuration hides none in what it names.
+/// Reads everything, prints the errors and warnings, and a summary when there is no error.
 pub fn run(config: &Path) -> ExitCode {
-    let (config, mut problems) = Config::read_partly(config);
+    let (config, problems) = Config::read_partly(config);
     let progress = Progress::new();
-    let loaded = config.map(|config| load(&config, 0, &|step, share| progress.report(step, share)));
+    let loaded = load_as_read(config.as_ref(), problems, |config| {
+        load(config, 0, &|step, share| progress.report(step, share))
+    });
     drop(progress);
     match loaded {
-        Some(Ok(loaded)) if problems.is_empty() => {
+        Ok(loaded) => {
             print_problems(&loaded.warnings);
             print_summary(&loaded.report, loaded.warnings.len());
             ExitCode::SUCCESS
         }
-        loaded => {
-            problems.extend(loaded.into_iter().flat_map(|loaded| match loaded {
-                Ok(loaded) => loaded.warnings,
-                Err(problems) => problems,
-            }));
+        Err(problems) => {
             print_problems(&problems);
             let errors = problems.iter().filter(|p: &&Problem| p.severity == Severity::Error).count();
             let warnings = problems.len() - errors;

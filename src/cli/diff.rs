@@ -3,19 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::Serialize;
 
-use super::progress::Progress;
-use super::{print_problems, read_config, verdict};
+use super::{load_files, verdict};
 use crate::state::chains::{Chains, read_chains};
 use crate::state::edits::{Edit, edits};
 
+use crate::state::Loaded;
 use crate::state::impact::{
     Impact, RecordImpact, address_space_v6, capacities, compare, compare_space, percent, thousands,
 };
 use crate::state::model::Model;
-use crate::state::{Loaded, load};
 
 /// IPv4 networks that stand for all where chance has a say: one is two thousandths of a percent.
 const ESTIMATED_FROM_V4: usize = 65_536;
@@ -75,18 +74,9 @@ fn tell(args: &Args) -> anyhow::Result<bool> {
 
 fn read(path: &Path) -> anyhow::Result<(Loaded, Chains)> {
     let file = if path.is_dir() { path.join("rhumb.toml") } else { path.to_path_buf() };
-    let config = read_config(&file)?;
-    let progress = Progress::new();
-    let loaded = load(&config, 0, &|step, share| progress.report(step, share));
-    drop(progress);
-    match loaded {
-        // What is wrong with the chains has stopped the load, so that here nothing is.
-        Ok(loaded) => Ok((loaded, read_chains(&config.filter_chains, &mut Vec::new()).0)),
-        Err(problems) => {
-            print_problems(&problems);
-            bail!("{} does not compile, so nothing can be compared", file.display())
-        }
-    }
+    let (config, loaded) = load_files(&file, "compared")?;
+    // What is wrong with the chains would have stopped the load.
+    Ok((loaded, read_chains(&config.filter_chains, &mut Vec::new()).0))
 }
 
 fn print_record(record: &RecordImpact, clients: &str) {

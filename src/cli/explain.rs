@@ -3,17 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use hickory_proto::rr::RecordType;
 
 use super::client::Request;
 use super::connect::ServerArgs;
+use super::load_files;
 use super::outcome::{Outcome, ask, tell};
 use super::split::read_weight;
-use super::{print_problems, read_config};
 use crate::api::bodies::{ExplainBody, ScopeBody, WhatIfDrain, WhatIfSplit};
 use crate::engine::explain::{Explanation, Question, explain, parse_subnet, parse_type};
-use crate::state::{Publisher, load};
+use crate::state::Publisher;
 use crate::wire::Name;
 
 /// What to explain.
@@ -52,14 +52,7 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
     if args.live {
         return ask_server(config, args);
     }
-    let config = read_config(config)?;
-    let loaded = match load(&config, 0, &|_, _| {}) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            print_problems(&problems);
-            bail!("the files above do not compile, so nothing can be explained");
-        }
-    };
+    let (_, loaded) = load_files(config, "explained")?;
     let question = Question {
         name: args.name.clone(),
         qtype: args.qtype,

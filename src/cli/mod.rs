@@ -57,9 +57,11 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use connect::ServerArgs;
 use outcome::Outcome;
+use progress::Progress;
 
 use crate::config::Config;
 use crate::files::Problem;
+use crate::state::{Loaded, load, load_as_read};
 
 /// Authoritative GeoDNS server with failover filter chains.
 ///
@@ -305,6 +307,24 @@ fn read_config(file: &std::path::Path) -> anyhow::Result<Config> {
         print_problems(&problems);
         anyhow::anyhow!("{} cannot be used", file.display())
     })
+}
+
+/// Reads the configuration and compiles what it names, or prints what is wrong with all of it, so that nothing
+/// can be done.
+fn load_files(file: &std::path::Path, done: &str) -> anyhow::Result<(Config, Loaded)> {
+    let (config, problems) = Config::read_partly(file);
+    let progress = Progress::new();
+    let loaded = load_as_read(config.as_ref(), problems, |config| {
+        load(config, 0, &|step, share| progress.report(step, share))
+    });
+    drop(progress);
+    match (config, loaded) {
+        (Some(config), Ok(loaded)) => Ok((config, loaded)),
+        (_, loaded) => {
+            print_problems(&loaded.err().unwrap_or_default());
+            anyhow::bail!("{} does not compile, so nothing can be {done}", file.display())
+        }
+    }
 }
 
 fn print_problems(problems: &[Problem]) {

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use super::{print_problems, read_config, verdict};
+use super::{load_files, print_problems, verdict};
+use crate::state::Loaded;
 use crate::state::chains::TEST_FILES;
 use crate::state::expectations::{Difference, Test, explanation, read, run as run_test};
-use crate::state::{Loaded, load};
 
 /// Which tests to run.
 #[derive(clap::Args)]
@@ -43,11 +43,7 @@ pub fn run(config: &Path, args: &Args) -> ExitCode {
 
 /// Says whether all have passed.
 fn run_all(config_file: &Path, args: &Args) -> anyhow::Result<bool> {
-    let config = read_config(config_file)?;
-    let Loaded { snapshot, world, .. } = load(&config, 0, &|_, _| {}).map_err(|problems| {
-        print_problems(&problems);
-        anyhow::anyhow!("the files above do not compile, so nothing can be tested")
-    })?;
+    let (config, Loaded { snapshot, world, .. }) = load_files(config_file, "tested")?;
     let files = if args.files.is_empty() { find(&config.filter_chains)? } else { args.files.clone() };
     let (mut tests, mut problems) = (Vec::new(), Vec::new());
     for file in &files {

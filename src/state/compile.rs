@@ -97,6 +97,22 @@ pub fn load(config: &Config, revision: u64, progress: Progress) -> Result<Loaded
     load_counted(config, revision, &Slots::default(), progress)
 }
 
+/// Loads by a configuration that was read as far as it can be, with what is wrong in the rest: a mistake in it
+/// hides none in what it names.
+pub fn load_as_read(
+    config: Option<&Config>,
+    mut problems: Vec<Problem>,
+    load: impl FnOnce(&Config) -> Result<Loaded, Vec<Problem>>,
+) -> Result<Loaded, Vec<Problem>> {
+    match config.map(load) {
+        Some(Ok(loaded)) if problems.is_empty() => return Ok(loaded),
+        Some(Ok(loaded)) => problems.extend(loaded.warnings),
+        Some(Err(more)) => problems.extend(more),
+        None => {}
+    }
+    Err(problems)
+}
+
 /// Reads and compiles everything the configuration names; what is counted keeps the slots it has.
 pub fn load_counted(
     config: &Config,

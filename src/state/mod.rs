@@ -42,6 +42,6 @@ pub mod watch;
 pub mod whatif;
 pub mod zones;
 
-pub use compile::{Loaded, load, load_counted};
+pub use compile::{Loaded, load, load_as_read, load_counted};
 pub use publisher::Publisher;
 pub use traffic::Traffic;

@@ -24,8 +24,8 @@ use tracing::{error, info, warn};
 
 use self::control::Observed;
 use self::query_log::QueryLog;
+use super::print_problems;
 use super::progress::Progress;
-use super::{print_problems, read_config};
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::engine::shares::Slots;
@@ -37,7 +37,7 @@ use crate::listeners::{self, Answer, Counters};
 use crate::state::keeper::{self, Beginning, Note, State};
 use crate::state::model::Actor;
 use crate::state::watch::Watcher;
-use crate::state::{Loaded, clock, load_counted};
+use crate::state::{Loaded, clock, load_as_read, load_counted};
 
 /// How long files must rest before they are read: editors and `geoipupdate` write in several steps.
 const FILES_REST: Duration = Duration::from_millis(300);
@@ -56,7 +56,8 @@ enum Event {
 
 /// Serves until a signal says stop.
 pub fn run(config_file: &Path) -> anyhow::Result<()> {
-    let config = read_config(config_file)?;
+    let (config, problems) = Config::read_partly(config_file);
+    let Some(config) = config else { return refuse(&problems) };
     let set_log_level = log::start(&config.log)?;
     // Watched before they are read, so that no change falls between.
     let (events, wake) = channel();
@@ -65,14 +66,13 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     watch_signals(events.clone())?;
     let progress = Progress::new();
     let slots = Arc::new(Slots::default());
-    let loaded = load_counted(&config, 1, &slots, &|step, share| progress.report(step, share));
+    let loaded = load_as_read(Some(&config), problems, |config| {
+        load_counted(config, 1, &slots, &|step, share| progress.report(step, share))
+    });
     drop(progress);
     let loaded = match loaded {
         Ok(loaded) => loaded,
-        Err(problems) => {
-            print_problems(&problems);
-            bail!("nothing is served; `rhumb check` repeats the list above");
-        }
+        Err(problems) => return refuse(&problems),
     };
     log_loaded(&loaded);
 
@@ -150,6 +150,12 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     server.log_counters("stopped");
     stop(server.api, server.pilot, &server.notices, &state, keeper);
     Ok(())
+}
+
+/// Says what is wrong with the files.
+fn refuse(problems: &[Problem]) -> anyhow::Result<()> {
+    print_problems(problems);
+    bail!("nothing is served; `rhumb check` repeats the list above")
 }
 
 /// Why a node that starts is not ready.
@@ -294,15 +300,14 @@ impl Server {
                 Err(vec![Problem::error(&self.config.file, None, message)])
             })
         };
-        let config = Config::read(&self.config.file);
+        let (config, problems) = Config::read_partly(&self.config.file);
         // What changes while it is being read is read once more.
         watch(&mut self.watcher, config.as_ref().unwrap_or(&self.config), &self.files);
-        let loaded = match &config {
-            Ok(config) => guarded(&mut || load_counted(config, self.loads + 1, &self.slots, &|_, _| {})),
-            Err(problems) => Err(problems.clone()),
-        };
+        let loaded = load_as_read(config.as_ref(), problems, |config| {
+            guarded(&mut || load_counted(config, self.loads + 1, &self.slots, &|_, _| {}))
+        });
         match (loaded, config) {
-            (Ok(loaded), Ok(config)) => {
+            (Ok(loaded), Some(config)) => {
                 for (part, changed) in [
                     ("listen", config.listen != self.config.listen),
                     ("log", config.log != self.config.log),
