@@ -1,45 +1,59 @@
 //! Whether a chain answers anybody at all, for `check`.
 //!
-//! A walk over the address space: what the fences leave for one address they leave for its whole scope, so
-//! it goes from scope to scope, and ends at the first client that is left an answer.
+//! A walk over the address space: what the fences' tables say of one address they say of a whole prefix, so it
+//! goes from prefix to prefix, and ends at the first client that is left an answer. Where a table knows nothing
+//! of a client, its resolver counts, and that may be anybody: when no client is left an answer by itself, each
+//! is tried with every resolver that differs.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::{Answer, Answers, Ask, Chain, Effect, Filter, LiveMeta, Picks};
+use super::{Answer, Chain, Effect, Picks};
+
+/// What each fence's table says of an address.
+type Told = Vec<Option<u32>>;
 
 impl Chain {
-    /// Whether some client is left an answer by all the fences that ask for its place. Other filters never
-    /// leave less than one; fences that go by networks alone are passed over, as a client without a place
-    /// may have its resolver's.
+    /// Whether some client is left an answer by all the fences. Other filters never leave less than one.
     pub fn reaches_anybody(&self, fixed: &[Answer]) -> bool {
-        let by_place = |filter: &dyn Filter| filter.placing().is_some_and(|placing| placing.by_place);
-        let is_fence = |(kind, filter): &&(&super::Kind, Box<dyn Filter>)| {
-            kind.effect == Effect::Sift && by_place(&**filter)
-        };
-        let fences: Vec<&dyn Filter> =
-            self.steps.iter().filter(is_fence).map(|(_, fence)| &**fence).collect();
-        let live = vec![LiveMeta::default(); fixed.len()];
-        let answers = Answers { fixed, live: &live };
+        let sifting = self.steps.iter().filter(|(kind, _)| kind.effect == Effect::Sift);
+        let fences: Vec<_> =
+            sifting.filter_map(|(_, filter)| Some((filter, filter.placing()?.table.clone()?))).collect();
         let all: Vec<u8> = (0..fixed.len()).map(|answer| answer as u8).collect();
         let mut picks = Picks::default();
-        let mut fenced = |client: IpAddr| {
+        let mut is_left_any = |client: &Told, resolver: &Told| {
             picks.start(&all);
-            fences.iter().for_each(|fence| fence.apply(&asking(client), &answers, &mut picks));
-            (!picks.is_empty(), picks.scope())
+            for (at, (fence, table)) in fences.iter().enumerate() {
+                let outcome = client[at].or(resolver[at]).or(table.default_outcome());
+                fence.apply_placed(outcome.map(|outcome| table.keys(outcome)), &mut picks);
+            }
+            !picks.is_empty()
         };
-        fences.is_empty()
-            || any(32, &mut |bits| fenced(IpAddr::V4((bits as u32).into())))
-            || any(128, &mut |bits| fenced(IpAddr::V6(bits.into())))
+        let mut all_told = HashSet::new();
+        let mut by_itself = |client: IpAddr| {
+            let found: Vec<_> = fences.iter().map(|(_, table)| table.lookup(client)).collect();
+            let told: Told = found.iter().map(|found| found.outcome).collect();
+            let is_left_any = is_left_any(&told, &told);
+            all_told.insert(told);
+            (is_left_any, found.iter().map(|found| found.prefix_len).max().unwrap_or(0))
+        };
+        if any(32, &mut |bits| by_itself(IpAddr::V4((bits as u32).into())))
+            || any(128, &mut |bits| by_itself(IpAddr::V6(bits.into())))
+        {
+            return true;
+        }
+        let mut unknown = all_told.iter().filter(|told| told.contains(&None));
+        unknown.any(|client| all_told.iter().any(|resolver| is_left_any(client, resolver)))
     }
 }
 
-/// Goes over a family of addresses until one is left something. `fenced` says whether it is, and for how
+/// Goes over a family of addresses until one is left something. `is_left_any` says whether it is, and for how
 /// long a prefix that holds.
-fn any(length: u8, fenced: &mut dyn FnMut(u128) -> (bool, u8)) -> bool {
+fn any(length: u8, is_left_any: &mut dyn FnMut(u128) -> (bool, u8)) -> bool {
     let last = u128::MAX >> (128 - length);
     let mut at = 0;
     loop {
-        let (left, scope) = fenced(at);
+        let (left, scope) = is_left_any(at);
         if left {
             return true;
         }
@@ -49,9 +63,4 @@ fn any(length: u8, fenced: &mut dyn FnMut(u128) -> (bool, u8)) -> bool {
         }
         at = end + 1;
     }
-}
-
-fn asking(client: IpAddr) -> Ask {
-    let source = if client.is_ipv4() { 32 } else { 128 };
-    Ask { client, source, resolver: client, place: None, random: 0, record_salt: 0, ignore_health: true }
 }
