@@ -12,9 +12,10 @@ use super::problem::Problem;
 use super::shown::Tagged;
 use super::take::Input;
 use crate::engine::Snapshot;
-use crate::engine::explain::{Question, explain_live, parse_subnet, parse_type};
+use crate::engine::explain::{Known, Question, explain_live, parse_subnet, parse_type};
+use crate::state::base::Base;
 use crate::state::change::{self, Change, DrainAsk, Situation};
-use crate::state::live::{Touched, refresh};
+use crate::state::live::{Touched, drained, refresh};
 use crate::state::model::{Actor, Model, Role, Time};
 use crate::state::view::View;
 use crate::wire::Name;
@@ -37,12 +38,16 @@ pub async fn explain_query(
 ) -> Result<Tagged<serde_json::Value>, Problem> {
     let view = app.state.view();
     let question = question(&body)?;
-    let snapshot = match body.drains.is_empty() && body.splits.is_empty() {
-        true => view.snapshot.clone(),
-        false => Arc::new(what_if(&view, &body, app.now(&view))?),
+    let now = app.now(&view);
+    let (snapshot, model) = match body.drains.is_empty() && body.splits.is_empty() {
+        true => (view.snapshot.clone(), view.model.clone()),
+        false => what_if(&view, &body, now)?,
     };
-    let said_no = |answer: &str| view.values.verdicts().get(answer)?.said_no();
-    let explained = explain_live(&Arc::new(ArcSwap::new(snapshot)), &view.world, &question, &said_no);
+    let known = Known {
+        down: &|answer| view.values.verdicts().get(answer)?.said_no(),
+        drained: &|answer| drained_by(&view.base, &model, answer, now),
+    };
+    let explained = explain_live(&Arc::new(ArcSwap::new(snapshot)), &view.world, &question, &known);
     let json = serde_json::to_value(explained).expect("an explanation is JSON");
     Ok(Tagged(view.model.revision, json))
 }
@@ -62,8 +67,18 @@ fn question(body: &ExplainBody) -> Result<Question, Problem> {
     })
 }
 
-/// What would be served: the live values are compiled aside, everything else is shared.
-fn what_if(view: &View, body: &ExplainBody, now: Time) -> Result<Snapshot, Problem> {
+/// The drains that take an answer out, in words.
+fn drained_by(base: &Base, model: &Model, answer: &str, now: Time) -> Option<String> {
+    let steering = *base.steerings_of_answer(answer).first()?;
+    let answer = base.steerings[steering as usize].iter().find(|other| other.id == answer)?;
+    let drains = drained(model, answer, now).into_iter();
+    let words: Vec<_> =
+        drains.map(|(drain, percent)| format!("{} {}", drain.scope, drain.by(percent))).collect();
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// What would be served, and wanted: the live values are compiled aside, everything else is shared.
+fn what_if(view: &View, body: &ExplainBody, now: Time) -> Result<(Arc<Snapshot>, Arc<Model>), Problem> {
     let mut model = (*view.model).clone();
     for drain in &body.drains {
         let ask = DrainAsk {
@@ -82,14 +97,15 @@ fn what_if(view: &View, body: &ExplainBody, now: Time) -> Result<Snapshot, Probl
     let snapshot = &view.snapshot;
     let mut live = snapshot.live.clone();
     refresh(&mut live, &Touched::All, &snapshot.steerings, &view.base, &model, &view.values, now);
-    Ok(Snapshot {
+    let snapshot = Snapshot {
         revision: snapshot.revision,
         zones: snapshot.zones.clone(),
         records: snapshot.records.clone(),
         steerings: snapshot.steerings.clone(),
         live,
         identity: snapshot.identity.clone(),
-    })
+    };
+    Ok((Arc::new(snapshot), Arc::new(model)))
 }
 
 fn suppose(model: &mut Model, view: &View, change: &Change, now: Time) -> Result<(), Problem> {
@@ -103,7 +119,7 @@ fn suppose(model: &mut Model, view: &View, change: &Change, now: Time) -> Result
         actor: &actor,
         role: Role::Admin,
         pool: None,
-        reason: "what if",
+        reason: "not made yet",
         force: true,
     };
     let draft = change::decide(change, &situation)?;

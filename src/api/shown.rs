@@ -72,7 +72,7 @@ pub fn answer(answer: &BaseAnswer, view: &View, now: Time) -> AnswerBody {
         why.push(format!("down, says {source} {verdict}").trim_end().into());
     }
     if let Some((drain, percent)) = drains.first() {
-        why.push(format!("drained by {}, {percent} % ({})", drain.owner, drain.reason));
+        why.push(format!("drained {}", drain.by(*percent)));
     }
     AnswerBody {
         answer: answer.id.clone(),

@@ -14,7 +14,7 @@ use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_proto::rr::{DNSClass, RecordType};
 use serde::{Deserialize, Serialize};
 
-use super::steering::chances::coins;
+use super::steering::chances::{coins, is_taken};
 use super::steering::{Family, Live, Record, Rung, Scratch, Steering, What, steer};
 use super::zones::Found;
 use super::{Peer, Reply, Snapshot, Stats, Transport, Worker};
@@ -79,6 +79,9 @@ pub struct SteeredWalk {
     pub rung: String,
     /// Answers that drains and splits left out, and why.
     pub left_out: Vec<Remark>,
+    /// Answers that are drained and in play all the same: for others, or because nothing else is left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drained: Vec<Remark>,
     /// The chain.
     pub steps: Vec<ExplainedStep>,
     /// What is left, in order.
@@ -114,21 +117,28 @@ pub struct Remark {
     pub why: String,
 }
 
-/// What the monitors say of an answer that is down, by its identity: which of them says no, why, and since
-/// when, in words.
-pub type SaidNo<'v> = dyn Fn(&str) -> Option<String> + 'v;
+/// What is known of an answer by its identity, in words.
+type Words<'v> = dyn Fn(&str) -> Option<String> + 'v;
+
+/// What whoever serves knows of answers, and a snapshot does not.
+pub struct Known<'v> {
+    /// Where one is down: which monitor says no, why, and since when.
+    pub down: &'v Words<'v>,
+    /// Where one is drained: the drains, whose they are, and why.
+    pub drained: &'v Words<'v>,
+}
 
 /// Explains a query of what the files say.
 pub fn explain(snapshot: &Arc<ArcSwap<Snapshot>>, world: &World, question: &Question) -> Explanation {
-    explain_live(snapshot, world, question, &|_| None)
+    explain_live(snapshot, world, question, &Known { down: &|_| None, drained: &|_| None })
 }
 
-/// Explains a query of what is served, with what the monitors say.
+/// Explains a query of what is served, with what is known of it.
 pub fn explain_live(
     snapshot: &Arc<ArcSwap<Snapshot>>,
     world: &World,
     question: &Question,
-    said_no: &SaidNo,
+    known: &Known,
 ) -> Explanation {
     let current = snapshot.load();
     let mut explanation = Explanation {
@@ -147,7 +157,7 @@ pub fn explain_live(
     let qtype = u16::from(question.qtype);
     let steered = find(&current, &question.name, qtype, &mut explanation.found);
     if let Some((record, family)) = steered {
-        let (walk, scope_by) = walk(&current, world, (record, family), question, said_no);
+        let (walk, scope_by) = walk(&current, world, (record, family), question, known);
         explanation.steered = Some(walk);
         explanation.scope_by = scope_by;
     }
@@ -194,7 +204,7 @@ fn walk(
     world: &World,
     (record, family): (&Record, Family),
     question: &Question,
-    said_no: &SaidNo,
+    known: &Known,
 ) -> (SteeredWalk, String) {
     let (steering, live) =
         (&snapshot.steerings[record.steering as usize], &snapshot.live[record.steering as usize]);
@@ -216,8 +226,11 @@ fn walk(
     let steered = steer(record, steering, live, family, ask, &mut scratch, &mut recorder);
     let picks = &scratch.picks;
     let name = |answer: &u8| steering.answers[*answer as usize].name.clone();
-    let down = |answer: &u8| said_down(steering, live, *answer as usize, said_no);
+    let down = |answer: &u8| said_down(steering, live, *answer as usize, known.down);
+    let drained = |answer: &u8| explain_drains(steering, live, *answer, &ask, known.drained);
     let started = recorder.steps.first().map_or(picks.as_slice(), |step| &step.before);
+    let in_play =
+        started.iter().filter_map(|answer| Some(Remark { answer: name(answer), why: drained(answer)? }));
     let mut scope_by = "nothing: no step looked at the client's address".to_string();
     for step in recorder.steps.iter().filter(|step| step.scope_after > step.scope_before) {
         scope_by = format!("filter {}", step.filter);
@@ -247,7 +260,8 @@ fn walk(
             Rung::Drained => "drained: every answer of the record is",
         }
         .into(),
-        left_out: left_out(steering, live, family, started, down),
+        left_out: left_out(steering, live, family, started, down, drained),
+        drained: in_play.collect(),
         steps: recorder.steps.iter().map(|step| explain_step(step, name, down)).collect(),
         picks: picks.as_slice().iter().map(name).collect(),
         ttl: (record.ttl_min < record.ttl).then(|| explain_ttl(record, live)),
@@ -290,10 +304,25 @@ fn explain_ttl(record: &Record, live: &Live) -> String {
     format!("{ttl} s, of {} to {}: in {seconds} s {what}", record.ttl_min, record.ttl)
 }
 
+/// For whom an answer is drained, and by which drains.
+fn explain_drains(steering: &Steering, live: &Live, answer: u8, ask: &Ask, known: &Words) -> Option<String> {
+    let at = usize::from(answer);
+    let for_whom = match live.drained[at] {
+        0 => return None,
+        100.. => "drained".to_string(),
+        percent if is_taken(steering, live, answer, ask) => {
+            format!("drained for {percent} % of the clients, this one too")
+        }
+        percent => format!("drained for {percent} % of the clients, not this one"),
+    };
+    let by = known(&steering.answers[at].id).map_or(String::new(), |by| format!(": {by}"));
+    Some(for_whom + &by)
+}
+
 /// Which source says that an answer is down; of a monitor, which one, why, and since when.
-fn said_down(steering: &Steering, live: &Live, answer: usize, said_no: &SaidNo) -> Option<String> {
+fn said_down(steering: &Steering, live: &Live, answer: usize, known: &Words) -> Option<String> {
     let source = live.meta[answer].up.said_no()?;
-    let words = (source == "monitor").then(|| said_no(&steering.answers[answer].id)).flatten();
+    let words = (source == "monitor").then(|| known(&steering.answers[answer].id)).flatten();
     Some(words.map_or_else(|| source.to_string(), |words| format!("{source} {words}")))
 }
 
@@ -330,6 +359,7 @@ fn left_out(
     family: Family,
     started: &[u8],
     down: impl Fn(&u8) -> Option<String>,
+    drained: impl Fn(&u8) -> Option<String>,
 ) -> Vec<Remark> {
     let out = |(index, answer): (usize, &crate::chain::Answer)| {
         if started.contains(&(index as u8)) || !family.has(answer) {
@@ -339,20 +369,18 @@ fn left_out(
             let other = &steering.answers[**other as usize];
             answer.pop.is_some() && other.pop == answer.pop && other.pool == answer.pool
         };
+        let drained = drained(&(index as u8));
+        let split = started.iter().find(same_site).map(|other| {
+            let chosen = &steering.answers[*other as usize];
+            format!("the split gave this client {}", chosen.stack.as_deref().unwrap_or(&chosen.name))
+        });
         let down = down(&(index as u8)).map(|source| format!("down, says {source}"));
-        let why = match (live.drained[index], started.iter().find(same_site)) {
-            (100.., _) => "drained".to_string(),
-            _ if live.split[index] <= 0.0 => "weight 0 in its split".into(),
-            (_, Some(other)) => {
-                let chosen = &steering.answers[*other as usize];
-                let stack = chosen.stack.as_deref().unwrap_or(&chosen.name);
-                let down = down.map_or(String::new(), |down| format!("; {down}"));
-                format!("the split gave this client {stack}{down}")
-            }
-            (1.., None) => format!("drained for {} % of the clients, this one too", live.drained[index]),
-            (0, None) => down.unwrap_or("left out".into()),
+        let why: Vec<String> = match live.drained[index] {
+            100.. => drained.into_iter().collect(),
+            _ if live.split[index] <= 0.0 => vec!["weight 0 in its split".into()],
+            _ => [drained, split, down].into_iter().flatten().collect(),
         };
-        Some(Remark { answer: answer.name.clone(), why })
+        Some(Remark { answer: answer.name.clone(), why: why.join("; ") })
     };
     steering.answers.iter().enumerate().filter_map(out).collect()
 }
@@ -475,6 +503,9 @@ impl fmt::Display for Explanation {
             writeln!(f, "\ndrains and splits ({})", walk.rung)?;
             for out in &walk.left_out {
                 writeln!(f, "  - {}  {}", out.answer, out.why)?;
+            }
+            for drained in &walk.drained {
+                writeln!(f, "    {}  {}", drained.answer, drained.why)?;
             }
             for (number, step) in walk.steps.iter().enumerate() {
                 write!(f, "\n{}. {}", number + 1, step.filter)?;

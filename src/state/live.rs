@@ -259,6 +259,11 @@ impl Drain {
         since.checked_add(SignedDuration::from_secs(i64::try_from(next).ok()?)).ok()
     }
 
+    /// Whose it is, for how many of a hundred clients, and why, in words.
+    pub fn by(&self, percent: u8) -> String {
+        format!("by {}, {percent} % ({})", self.owner, self.reason)
+    }
+
     /// The percentage it takes out at its fullest, for the guards: one that has not begun counts whole.
     pub fn percent_at_most(&self, now: Time) -> u8 {
         if now < self.starts_at { self.percent } else { self.percent_at(now) }

@@ -8,7 +8,8 @@
 //! Not on the query path: [`super::steer`] lets each client's own coins fall.
 
 use super::{
-    AnswerBits, Answers, Ask, Chain, Family, Live, Picks, Scratch, Silent, Slot, Steered, Steering, Step,
+    AnswerBits, Answers, Ask, Chain, Family, Live, Picks, Scratch, Silent, Site, Slot, Steered, Steering,
+    Step, draw,
 };
 
 /// Lists beyond which they are not told apart: eight PoPs that are drained in part, and all in reach of one client.
@@ -161,6 +162,13 @@ pub fn coins(steering: &Steering, live: &Live, family: Family, steered: &Steered
     let alone: Vec<usize> = tossed.iter().copied().filter(|&number| mattered(number)).collect();
     let named = if alone.is_empty() { tossed } else { alone };
     named.into_iter().map(|number| all(&step.slots[number])).collect()
+}
+
+/// Whether a drain takes an answer from this client, for `explain`.
+pub fn is_taken(steering: &Steering, live: &Live, answer: u8, ask: &Ask) -> bool {
+    let site = steering.sites.iter().find(|site| site.answers.contains(&answer));
+    let coin = |site: &Site| draw::draw(site.drain_salt, ask.network_key());
+    site.is_some_and(|site| draw::under_percent(coin(site), live.drained[usize::from(answer)]))
 }
 
 #[cfg(test)]

@@ -203,13 +203,12 @@ fn others_draining(scope: &Scope, but: Option<&str>, at: &Situation) -> Vec<Stri
 
 /// What a drain does now, in words.
 pub(super) fn still_drained(drain: &Drain, at: &Situation) -> String {
-    let percent = drain.percent_at_most(at.now);
     let how = match drain.ending_since(at.now) {
         _ if at.now < drain.starts_at => format!("will be drained from {:.0}", drain.starts_at),
         Some(_) => "is on its way back from a drain".into(),
         None => "stays out: drained".into(),
     };
-    format!("{} {how} by {}, {percent} % ({})", drain.scope, drain.owner, drain.reason)
+    format!("{} {how} {}", drain.scope, drain.by(drain.percent_at_most(at.now)))
 }
 
 fn nothing_to_lift(scope: &Scope, at: &Situation) -> String {
