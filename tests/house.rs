@@ -23,7 +23,7 @@ const ARROWS: [(&str, &str); 12] = [
 ];
 
 /// Where a packet is answered: nothing here may stop the server.
-const QUERY_PATH: [&str; 26] = [
+const QUERY_PATH: [&str; 27] = [
     "wire/edns.rs",
     "wire/query.rs",
     "wire/writer.rs",
@@ -44,6 +44,7 @@ const QUERY_PATH: [&str; 26] = [
     "chain/filters/sticky.rs",
     "chain/filters/weighted_sticky.rs",
     "engine/worker.rs",
+    "engine/zones.rs",
     "engine/steering.rs",
     "engine/steering/addresses.rs",
     "engine/counting.rs",
