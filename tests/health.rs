@@ -16,8 +16,9 @@ use rhumb::health::probe::{Passed, ProbeError};
 use rhumb::health::reference::Referred;
 use rhumb::health::room::{Outcome, Room, Start};
 use rhumb::health::verdict::Judge;
-use rhumb::health::{Health, Moment, Verdict, together};
+use rhumb::health::{Health, Moment, News, Verdict, together};
 use rhumb::state::chains::Chains;
+use rhumb::state::load::{Load, METRICS};
 use rhumb::state::monitors::{Check, Family, Monitored, Plan};
 use support::project;
 
@@ -72,6 +73,17 @@ fn words(verdict: Option<Verdict>) -> String {
     words
 }
 
+/// A load as the file has it: load average, connections and requests, `-` for what is not said.
+fn load(text: &str) -> Load {
+    let mut parts = text.split('/').map(|part| part.parse().ok());
+    std::array::from_fn(|_| parts.next().unwrap())
+}
+
+fn load_words(load: Load) -> String {
+    let said = METRICS.into_iter().zip(load).filter_map(|(metric, said)| Some((metric, said?)));
+    said.map(|(metric, said)| format!(", {metric} {said}")).collect()
+}
+
 /// `UPDATE=1 cargo test --test health` writes the verdicts into the file.
 #[test]
 fn verdicts_over_time() {
@@ -101,6 +113,14 @@ fn verdicts_over_time() {
                     frozen[family(parts[2]) as usize] = false;
                     3
                 }
+                "load" => {
+                    let said = &parts[2..2 + judge.addresses.len()];
+                    for (index, said) in said.iter().enumerate().filter(|(_, said)| **said != ".") {
+                        let passed = Passed { load: load(said), ..Passed::default() };
+                        judge.observe(index, &Ok(passed), frozen, now);
+                    }
+                    2 + said.len()
+                }
                 results => {
                     for (index, result) in results.chars().enumerate().filter(|(_, result)| *result != '.') {
                         let result = if result == '+' { Ok(Passed::default()) } else { failed() };
@@ -109,7 +129,7 @@ fn verdicts_over_time() {
                     2
                 }
             };
-            let said = words(judge.verdict(frozen, now.elapsed));
+            let said = words(judge.verdict(frozen, now.elapsed)) + &load_words(judge.load(now.elapsed).load);
             let head = format!("{:5} {}", parts[0], parts[1..taken].join(" "));
             updated += &format!("{head:<12} {said}\n");
         }
@@ -598,22 +618,22 @@ fn a_heartbeat_must_arrive() {
     let mut turned = Turned::new(plan(text), vec![]);
     assert!(turned.room.has_reported(), "nothing we do brings a heartbeat");
     turned.run("30s");
-    assert!(turned.room.push("h", "p/answer 1", at(turned.now)).is_some());
+    assert!(turned.room.push("h", "p/answer 1", Load::default(), at(turned.now)).is_some());
     assert!(
-        turned.room.push("h", "p/q", at(turned.now)).is_none()
-            && turned.room.push("i", "p/answer 1", at(turned.now)).is_none()
+        turned.room.push("h", "p/q", Load::default(), at(turned.now)).is_none()
+            && turned.room.push("i", "p/answer 1", Load::default(), at(turned.now)).is_none()
     );
     turned.run("89s");
     assert_eq!(turned.said(), ["p/answer 1 up since 30s"]);
     // A second late is one interval missed, and no more.
     turned.run("91s");
-    assert!(turned.room.push("h", "p/answer 1", at(turned.now)).is_some());
+    assert!(turned.room.push("h", "p/answer 1", Load::default(), at(turned.now)).is_some());
     turned.run("150s");
     assert_eq!(turned.said(), ["p/answer 1 up since 30s"]);
     turned.run("212s");
     assert_eq!(turned.said(), ["p/answer 1 down since 211s"]);
     assert_eq!(turned.told.values().next().unwrap().error, "no heartbeat within 1m");
-    assert!(turned.room.push("h", "p/answer 1", at(turned.now)).is_some());
+    assert!(turned.room.push("h", "p/answer 1", Load::default(), at(turned.now)).is_some());
     turned.run("213s");
     assert_eq!(turned.said(), ["p/answer 1 up since 212s"]);
 }
@@ -642,8 +662,8 @@ fn a_room_that_has_ended_says_so() {
     let text =
         "[[pool.p.answer]]\na = '127.0.0.1'\n[monitor.m]\nkind = 'tcp'\nport = 9\ntarget = { pool = 'p' }\n";
     let (told, news) = mpsc::channel();
-    let trips = move |verdicts: Vec<Verdict>| {
-        told.send(verdicts.len()).unwrap();
+    let trips = move |news: News| {
+        told.send(news.verdicts.len()).unwrap();
         panic!("a mistake that is meant");
     };
     let health = Health::start(plan(text), trips, vec![]).unwrap();
@@ -671,7 +691,8 @@ fn on_loopback() {
          [monitor.heart]\nkind = 'push'\ntarget = {{ pool = 'q' }}\n"
     );
     let (told, news) = mpsc::channel();
-    let health = Health::start(plan(&text), move |verdicts| told.send(verdicts).unwrap(), vec![]).unwrap();
+    let health =
+        Health::start(plan(&text), move |news: News| told.send(news.verdicts).unwrap(), vec![]).unwrap();
     assert!(health.wait_first_round(PATIENCE) && health.first_round());
     let next = || news.recv_timeout(PATIENCE).unwrap().remove(0);
     let mut verdict = next();
@@ -680,7 +701,10 @@ fn on_loopback() {
     }
     assert!(verdict.up);
     assert_eq!(verdict.error, "127.0.0.2: connection refused");
-    assert!(health.push("heart", "q/answer 1").is_some() && health.push("tcp", "p/answer 1").is_none());
+    assert!(
+        health.push("heart", "q/answer 1", Load::default()).is_some()
+            && health.push("tcp", "p/answer 1", Load::default()).is_none()
+    );
     while verdict.answer != "q/answer 1" {
         verdict = next();
     }

@@ -2,10 +2,13 @@
 
 mod support;
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
-use support::process::{Server, rhumb};
+use support::fake::Fake;
+use support::process::{PATIENCE, Server, rhumb};
 use support::{Folder, project};
 
 #[test]
@@ -77,6 +80,64 @@ fn a_site_that_fills_up_is_told_with_who_would_take_its_clients() {
     run(&["undrain", "eu-west-2", "--now"]);
     run(&["feed", "push", "load", "--pool", "wss", "--pop", "eu-west-2", "connections=79"]);
     assert!(!run(&["status"]).contains("fills up"));
+}
+
+/// What responses say of load is added up over an answer's addresses: clients are shed by it, and it is told; and what
+/// is missing is told, and forgotten after a while.
+#[test]
+fn a_monitor_reads_load_from_responses() {
+    let folder = Folder::example();
+    // The same port at three addresses.
+    let (port, listeners) = loop {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let bound = [1, 2, 3].map(|host| TcpListener::bind((format!("127.0.0.{host}"), port)));
+        if let Ok(listeners) = bound.into_iter().collect::<Result<Vec<_>, _>>() {
+            break (port, listeners);
+        }
+    };
+    let fakes = [(); 3].map(|()| Fake::default());
+    let say = |at: usize, load: &str| fakes[at].say_also("GET /load", 200, load);
+    for (fake, listener) in fakes.iter().zip(listeners) {
+        fake.serve(listener);
+    }
+    (0..3).zip([40, 45, 10]).for_each(|(at, load)| say(at, &format!("{{\"sessions\": [{load}]}}")));
+    let chains = r#"
+[pool.app]
+meta = { low_watermark = 80, high_watermark = 100 }
+answer = [{ pop = "eu-west-1", a = ["127.0.0.1", "127.0.0.2"] }, { pop = "eu-west-2", a = "127.0.0.3" }]
+[[record]]
+name = "app.example.com"
+pool = "app"
+filters = ["up", { filter = "shed_load", config = { metric = "connections" } }, "select_first_n"]
+[monitor.app]
+kind = "http"
+port = PORT
+path = "/load"
+interval = "1s"
+target = { pool = "app" }
+load = { connections = "/sessions/0" }
+"#;
+    folder.write("filter-chains/app.toml", chains.replace("PORT", &port.to_string()));
+    let server = Server::start(&folder);
+    let begun = Instant::now();
+    let comes_to = |arguments: &[&str], expect: &str| {
+        loop {
+            let output = String::from_utf8(rhumb(folder.path(), arguments).stdout).unwrap();
+            let words = output.split_whitespace().collect::<Vec<_>>().join(" ");
+            if words.contains(expect) {
+                return words;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{expect} is not in {words}");
+        }
+    };
+    let status = comes_to(&["status"], "eu-west-1 of pool app fills up: app/eu-west-1 has connections 85");
+    assert!(status.contains("without it, its clients would go to eu-west-2"), "{status}");
+    let app = "app.example.com A";
+    say(1, r#"{"sessions": [65]}"#);
+    server.comes_to(app, "NOERROR aa\napp.example.com. 10 A 127.0.0.3");
+    say(1, "all is well");
+    server.comes_to(app, "NOERROR aa\napp.example.com. 10 A 127.0.0.1, 127.0.0.2");
+    comes_to(&["health", "--pool", "app"], "no load: body without JSON in its first 11 octets");
 }
 
 /// The lines of all console blocks.

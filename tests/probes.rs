@@ -152,6 +152,58 @@ async fn http_body() {
     assert_eq!(words, "body without `all is well` in its first 65536 octets");
 }
 
+/// What a response says of load is read; what is missing is told, and it is well all the same.
+#[tokio::test]
+async fn http_load() {
+    let mut wanted = check(Kind::Http);
+    wanted.http.load = [None, Some("/backend/se~1ssions".into()), Some("/pools/1".into())];
+    let json = r#"{"backend": {"se/ssions": 812}, "pools": [1.5, 2.5]}"#;
+    let whole = format!("HTTP/1.1 200 OK\nContent-Length: {}\n\n{json}", json.len());
+    let cut = format!("HTTP/1.1 200 OK\n\n{{\"x\": \"{}\"}}", "x".repeat(70_000));
+    for (response, load, words) in [
+        (whole.as_str(), [None, Some(812.0), Some(2.5)], ""),
+        (
+            "HTTP/1.1 200 OK\n\n{\"backend\": {}, \"pools\": [0, 0]}",
+            [None, None, Some(0.0)],
+            "no connections: nothing at /backend/se~1ssions",
+        ),
+        (
+            "HTTP/1.1 200 OK\n\n{\"backend\": {\"se/ssions\": \"7\"}, \"pools\": [0, -1]}",
+            [None; 3],
+            "no connections: /backend/se~1ssions is no number from 0; no requests: /pools/1 is no number from 0",
+        ),
+        ("HTTP/1.1 200 OK\n\nall is well", [None; 3], "no load: body without JSON in its first 11 octets"),
+        ("HTTP/1.1 204 No Content\n\n", [None; 3], "no load: body without JSON in its first 0 octets"),
+        (&cut, [None; 3], "no load: body without JSON in its first 65536 octets"),
+        (
+            "HTTP/1.1 200 OK\nContent-Length: 50\n\n{}",
+            [None; 3],
+            "no load: connection closed by the other side",
+        ),
+    ] {
+        let passed = ask(&wanted, responding(response).await).await.unwrap();
+        assert_eq!((passed.load, passed.warning.as_str()), (load, words), "{response}");
+    }
+    // One that is not well says nothing of load.
+    let busy = format!("HTTP/1.1 503 Busy\n\n{json}");
+    assert_eq!(said(&wanted, responding(&busy).await).await, "HTTP 503, expected 200-299");
+    // A body that is a number and nothing else, beside a text that must be in it.
+    wanted.http.load = [Some(String::new()), None, None];
+    wanted.http.body = Some("0.7".into());
+    let passed = ask(&wanted, responding("HTTP/1.1 200 OK\n\n0.75\n").await).await.unwrap();
+    assert_eq!((passed.load, passed.warning.as_str()), ([Some(0.75), None, None], ""));
+    // A body that does not come in time.
+    wanted.timeout = SHORT;
+    wanted.http.body = None;
+    let target = serve(|mut stream| async move {
+        let _ = head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n0.7").await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    })
+    .await;
+    assert_eq!(said(&wanted, target).await, "no load: no body within 500ms");
+}
+
 #[tokio::test]
 async fn http_request() {
     let (sender, mut heads) = tokio::sync::mpsc::unbounded_channel();

@@ -14,8 +14,7 @@ use super::splits::Removal;
 use super::take::{IfMatch, Input, Params, maybe_seconds};
 use super::write::{Ask, done, write};
 use crate::state::change::Change;
-use crate::state::load::MonitorLoad;
-use crate::state::model::Time;
+use crate::state::load::{ByMetric, METRICS};
 
 /// Takes a heartbeat of a push monitor, with the load of its answer where it says one.
 #[utoipa::path(
@@ -38,21 +37,19 @@ pub async fn heartbeat(
         return Err(Problem::forbidden(format!("the token is confined to pool {own}")));
     }
     let Heartbeat { answer, loadavg, connections, requests } = body;
-    for (name, load) in [("loadavg", loadavg), ("connections", connections), ("requests", requests)] {
-        if load.is_some_and(|load| load < 0.0) {
-            return Err(Problem::invalid(name, "is less than nothing; write 0 or more"));
-        }
+    let load = [loadavg, connections, requests];
+    if let Some((name, _)) =
+        METRICS.into_iter().zip(load).find(|(_, load)| load.is_some_and(|load| load < 0.0))
+    {
+        return Err(Problem::invalid(name, "is less than nothing; write 0 or more"));
     }
-    let Some(counts) = (app.hooks.heartbeat)(&monitor, &answer) else {
+    let Some(said) = (app.hooks.heartbeat)(&monitor, &answer, load) else {
         return Err(Problem::not_found(format!(
             "there is no push monitor {monitor} for an answer {answer}; GET /api/v1/monitors lists what there is"
         )));
     };
-    if loadavg.or(connections).or(requests).is_some() {
-        let made_at = app.now(&view);
-        let fresh_until = made_at.checked_add(counts).unwrap_or(Time::MAX);
-        let load = MonitorLoad { loadavg, connections, requests, made_at, fresh_until };
-        app.state.monitor_load(monitor, answer, load).await?;
+    if load != ByMetric::default() {
+        app.state.loads(vec![said]).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -48,7 +48,7 @@ mod tls;
 mod tokens;
 mod write;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -58,6 +58,7 @@ use crate::files::Problem;
 use crate::health::MonitorStatus;
 use crate::health::notify::HookStatus;
 use crate::state::keeper::{Note, State};
+use crate::state::load::{Load, MonitorLoad};
 use crate::state::model::{Model, Time};
 use crate::state::view::View;
 
@@ -89,7 +90,7 @@ pub type Served = dyn Fn(&str, Option<&str>, u16) + Send + Sync;
 /// See [`Hooks::health_alarms`].
 pub type Alarms = dyn Fn(&View) -> Vec<String> + Send + Sync;
 /// See [`Hooks::heartbeat`].
-pub type TakeHeartbeat = dyn Fn(&str, &str) -> Option<Duration> + Send + Sync;
+pub type TakeHeartbeat = dyn Fn(&str, &str, Load) -> Option<MonitorLoad> + Send + Sync;
 
 /// What other rooms give: what the control plane shows without knowing how it comes about.
 pub struct Hooks {
@@ -110,7 +111,8 @@ pub struct Hooks {
     pub served: Box<Served>,
     /// What the monitors say.
     pub monitors: Box<dyn Fn() -> Vec<MonitorStatus> + Send + Sync>,
-    /// Takes a heartbeat of a push monitor for an answer: for how long it counts; none when there is no such monitor.
+    /// Takes a heartbeat of a push monitor for an answer, with its load: what is to be said of that; none when there is
+    /// no such monitor.
     pub heartbeat: Box<TakeHeartbeat>,
     /// How the receivers of notices are.
     pub notices: Box<dyn Fn() -> Vec<HookStatus> + Send + Sync>,
@@ -134,7 +136,7 @@ impl Default for Hooks {
             set_log_level: Box::new(|_| Ok(())),
             served: Box::new(|_, _, _| {}),
             monitors: Box::new(Vec::new),
-            heartbeat: Box::new(|_, _| None),
+            heartbeat: Box::new(|_, _, _| None),
             notices: Box::new(Vec::new),
             settle: Box::new(|| {}),
             health_alarms: Box::new(|_| Vec::new()),

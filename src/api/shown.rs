@@ -10,6 +10,7 @@ use super::bodies::{AnswerBody, DrainBody, MetaBody, ReturnBody, ValueBody};
 use super::take::span;
 use crate::state::base::{Base, BaseAnswer};
 use crate::state::live::{drained, weight};
+use crate::state::load::METRICS;
 use crate::state::meta::Value;
 use crate::state::model::{Drain, LiveValues, Time};
 use crate::state::view::View;
@@ -115,15 +116,15 @@ fn values(answer: &BaseAnswer, view: &View, now: Time) -> Vec<ValueBody> {
             stale: false,
         });
     }
-    for (monitor, load) in view.values.loads.fresh(&answer.id, now) {
-        let said = load.parts().into_iter().filter_map(|(key, value)| Some((key, value?)));
+    for (monitor, held) in view.values.loads.fresh(&answer.id, now) {
+        let said = METRICS.into_iter().zip(held.load).filter_map(|(key, value)| Some((key, value?)));
         // What the files say of a value stands before what a monitor says.
         let said = said.filter(|(key, _)| !values.iter().any(|value| value.key == *key)).collect::<Vec<_>>();
         values.extend(said.into_iter().map(|(key, value)| ValueBody {
             key: key.into(),
             value: value.into(),
             source: format!("monitor {monitor}"),
-            since: Some(load.made_at),
+            since: Some(held.made_at),
             stale: false,
         }));
     }

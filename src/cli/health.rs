@@ -158,7 +158,9 @@ fn words(monitors: &[MonitorBody], now: Time, down: bool) -> String {
             monitor.addresses.iter().filter(|address| address.address.is_some()).collect();
         let well = addresses.iter().filter(|address| address.up != Some(false)).count();
         let slowest = monitor.addresses.iter().filter_map(|address| address.latency_ms).reduce(f64::max);
-        let said = [&monitor.error].into_iter().chain(addresses.iter().map(|address| &address.warning));
+        let mut said: Vec<&String> = addresses.iter().map(|address| &address.warning).collect();
+        // Of what is up, an error is long ago.
+        said.insert(if monitor.up == Some(true) { said.len() } else { 0 }, &monitor.error);
         let said = said.into_iter().find(|text| !text.is_empty());
         table.row([
             plain(&monitor.answer),

@@ -9,7 +9,7 @@
 //!                            v
 //!                           verdict: rise, fall, rule, damping <- reference: frozen while the failure is ours
 //!                            v
-//!                           Vec<Verdict> -> whoever started us (state)
+//!                           News: verdicts, load -> whoever started us (state)
 //! ```
 //!
 //! One thread, named `health`, and one loop on it: probes wait for sockets all the time and compute next to
@@ -50,6 +50,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::state::load::{Load, MonitorLoad};
 use crate::state::model::Time;
 use crate::state::monitors::{Family, Plan, Reference};
 use probe::{Ask, ProbeError};
@@ -79,6 +80,15 @@ pub struct Totals {
     pub late: u64,
 }
 
+/// What is new.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct News {
+    /// Verdicts that have changed, and each again before it grows old.
+    pub verdicts: Vec<Verdict>,
+    /// Load that probes have brought.
+    pub loads: Vec<MonitorLoad>,
+}
+
 /// The running room. Dropping it stops it.
 pub struct Health {
     shared: Arc<Shared>,
@@ -96,17 +106,12 @@ struct Shared {
 }
 
 impl Health {
-    /// Starts probing. `verdicts` is called on the room's thread with those that have changed, and with each
-    /// again before it grows old; `kept` are those of the last run, used while younger than their monitor's
-    /// `max_age`.
+    /// Starts probing. `tell` is called on the room's thread with what is new; `kept` are the verdicts of the last
+    /// run, used while younger than their monitor's `max_age`.
     ///
     /// # Errors
     /// The system gives no thread, or no descriptors for the loop.
-    pub fn start(
-        plan: Plan,
-        verdicts: impl Fn(Vec<Verdict>) + Send + 'static,
-        kept: Vec<Verdict>,
-    ) -> io::Result<Health> {
+    pub fn start(plan: Plan, tell: impl Fn(News) + Send + 'static, kept: Vec<Verdict>) -> io::Result<Health> {
         let begun = Instant::now();
         // Nodes must not be in step with each other either.
         let room = Room::new(fastrand::u64(..), plan, kept, moment(begun));
@@ -123,7 +128,7 @@ impl Health {
             .build()?;
         let theirs = shared.clone();
         let thread = std::thread::Builder::new().name("health".into()).spawn(move || {
-            runtime.block_on(run(&theirs, &verdicts));
+            runtime.block_on(run(&theirs, &tell));
             // A lookup that hangs does not keep us.
             runtime.shutdown_background();
         })?;
@@ -137,12 +142,12 @@ impl Health {
         self.shared.wake.notify_one();
     }
 
-    /// A heartbeat has come. For how long it counts, which is until as many are missed as make the answer down; none
-    /// when no push monitor of this name watches this answer.
-    pub fn push(&self, monitor: &str, answer: &str) -> Option<Duration> {
-        let known = self.shared.lock().push(monitor, answer, self.shared.now());
+    /// A heartbeat has come, with the load of its answer. What is to be said of that; none when no push monitor of
+    /// this name watches this answer.
+    pub fn push(&self, monitor: &str, answer: &str, load: Load) -> Option<MonitorLoad> {
+        let said = self.shared.lock().push(monitor, answer, load, self.shared.now());
         self.shared.wake.notify_one();
-        known
+        said
     }
 
     /// What every monitor says of every answer, by monitor and answer.
@@ -222,7 +227,7 @@ fn moment(begun: Instant) -> Moment {
 }
 
 /// The loop: starts what is due, takes what has ended, tells what is new.
-async fn run(shared: &Shared, verdicts: &impl Fn(Vec<Verdict>)) {
+async fn run(shared: &Shared, tell: &impl Fn(News)) {
     let mut running: JoinSet<(Key, Outcome)> = JoinSet::new();
     let mut ended: Vec<(Key, Outcome)> = Vec::new();
     while !shared.stop.load(Ordering::Acquire) {
@@ -241,10 +246,11 @@ async fn run(shared: &Shared, verdicts: &impl Fn(Vec<Verdict>)) {
                 shared.reported.notify_all();
             }
             // Of what is due and has no place, the next that ends makes one.
-            (room.news(now), room.next().filter(|_| !is_full))
+            let news = News { verdicts: room.news(now), loads: room.loads() };
+            (news, room.next().filter(|_| !is_full))
         };
-        if !news.is_empty() {
-            verdicts(news);
+        if news != News::default() {
+            tell(news);
         }
         let next = shared.begun + next.unwrap_or_else(|| shared.begun.elapsed() + IDLE);
         tokio::select! {

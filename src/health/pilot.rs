@@ -1,7 +1,8 @@
 //! Between monitors and state: verdicts go in, drains are asked for, alarms are told.
 //!
 //! ```text
-//! health -> news -> pilot: together -> failover -> wishes, then verdicts -> state
+//! health -> load -> state
+//! health -> verdicts -> pilot: together -> failover -> wishes, then verdicts -> state
 //!                     |                   |-> alarms -> log, status
 //!                     |                   '-> verdicts, alarms -> notices
 //! state -> view: files or rows of monitors have changed -> another plan -> health
@@ -21,7 +22,7 @@ use tracing::{error, info, warn};
 use super::failover::{self, Failover, Seen};
 use super::notify::{Notice, Notices};
 use super::stale::{Heard, Watch, counted, planned};
-use super::{Health, Verdict, together};
+use super::{Health, News, Verdict, together};
 use crate::state::base::Base;
 use crate::state::clock::{self, Clock, Clocks};
 use crate::state::keeper::State;
@@ -73,10 +74,15 @@ impl Pilot {
         let kept = kept.iter().filter(|(key, _)| key.starts_with("monitor/"));
         let kept: Vec<Verdict> = kept.filter_map(|(_, json)| serde_json::from_str(json).ok()).collect();
         let (events, inbox) = channel();
-        let news = events.clone();
-        let tell = move |verdicts| {
-            // Nobody listens when the process is stopping.
-            let _ = news.send(Event::News(verdicts));
+        let (news, loads) = (events.clone(), state.clone());
+        let tell = move |new: News| {
+            if !new.loads.is_empty() {
+                loads.tell_loads(new.loads);
+            }
+            if !new.verdicts.is_empty() {
+                // Nobody listens when the process is stopping.
+                let _ = news.send(Event::News(new.verdicts));
+            }
         };
         let health = Arc::new(Health::start(plan.clone(), tell, kept)?);
         let alarms = Alarms::default();

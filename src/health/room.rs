@@ -18,6 +18,7 @@ use super::reference::Referred;
 use super::schedule::{Beat, Key, Schedule};
 use super::status::{self, Alarm, MonitorStatus};
 use super::verdict::{FrozenFamilies, Judge, Moment, Verdict};
+use crate::state::load::{Load, MonitorLoad};
 use crate::state::model::Time;
 use crate::state::monitors::{Check, HealthSpec, Kind, Plan, Reference};
 
@@ -75,6 +76,8 @@ pub struct Room {
     touched: Vec<JudgeId>,
     /// Addresses of the first plan that have not been heard of.
     unreported: HashSet<Key>,
+    /// Load that has not been told.
+    loads: Vec<MonitorLoad>,
     next_number: u64,
     totals: Totals,
 }
@@ -93,6 +96,7 @@ impl Room {
             families: Families::default(),
             touched: Vec::new(),
             unreported: HashSet::new(),
+            loads: Vec::new(),
             next_number: 0,
             totals: Totals::default(),
         };
@@ -270,22 +274,25 @@ impl Room {
             self.families.observe(&judge.monitored, address, before, result.is_ok(), now.elapsed);
         }
         judge.observe(index, result, frozen, now);
+        if result.as_ref().is_ok_and(|passed| passed.load != Load::default()) {
+            self.loads.push(judge.load(now.elapsed));
+        }
         self.touch(id);
         if self.families.is_due(now.elapsed) {
             self.judge_families(now);
         }
     }
 
-    /// A heartbeat has come. For how long it counts; none when no such monitor watches such an answer.
-    pub fn push(&mut self, monitor: &str, answer: &str, now: Moment) -> Option<Duration> {
+    /// A heartbeat has come. What is to be said of load; none when no such monitor watches such an answer.
+    pub fn push(&mut self, monitor: &str, answer: &str, load: Load, now: Moment) -> Option<MonitorLoad> {
         let id = self.ids.get(&(monitor.to_string(), answer.to_string())).copied()?;
         let frozen = self.families.frozen();
         let watched = self.watched.get_mut(&id).filter(|watched| watched.ask.check.kind == Kind::Push)?;
-        let counts = watched.ask.check.interval * watched.ask.check.fall;
         watched.beat_at = now.elapsed;
-        watched.judge.observe(0, &Ok(Passed::default()), frozen, now);
+        watched.judge.observe(0, &Ok(Passed { load, ..Passed::default() }), frozen, now);
+        let said = watched.judge.load(now.elapsed);
         self.touch(id);
-        Some(counts)
+        Some(said)
     }
 
     /// Sees whether a heartbeat was missed. Its interval begins anew with each that comes, so that one a
@@ -335,6 +342,11 @@ impl Room {
             news.extend(watched.judge.news(frozen, now));
         }
         news
+    }
+
+    /// Load that probes have brought since the last time; what heartbeats bring, [`Room::push`] returns.
+    pub fn loads(&mut self) -> Vec<MonitorLoad> {
+        std::mem::take(&mut self.loads)
     }
 
     /// Whether each address of the first plan has been heard of.

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::ops::Add;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::flap::{Damping, KeptDamping};
 use super::probe::{Passed, ProbeError};
 use super::status::milliseconds;
+use crate::state::load::{ByMetric, METRICS, MonitorLoad};
 use crate::state::model::Time;
 use crate::state::monitors::{Family, Monitored, Rule};
 
@@ -169,6 +171,8 @@ pub struct AddressState {
     pub certificate_ends: Option<Time>,
     /// How long the last good probe took.
     pub latency: Option<Duration>,
+    /// The newest that it said of each part of its load, and when.
+    load: ByMetric<(f64, Duration)>,
 }
 
 impl AddressState {
@@ -186,6 +190,7 @@ impl AddressState {
             error_at: None,
             certificate_ends: None,
             latency: None,
+            load: ByMetric::default(),
         }
     }
 
@@ -298,6 +303,9 @@ impl Judge {
                 state.latency = Some(passed.latency);
                 state.warning.clone_from(&passed.warning);
                 state.certificate_ends = passed.certificate_ends;
+                for (held, said) in state.load.iter_mut().zip(passed.load) {
+                    *held = said.map(|said| (said, now.elapsed)).or(*held);
+                }
             }
             Err(error) => {
                 state.error.clone_from(&error.words);
@@ -441,6 +449,27 @@ impl Judge {
         });
         let held = self.damping.held_until(now).filter(|_| self.raw == Some(true));
         in_doubt.chain(held).min()
+    }
+
+    /// What its addresses say of its load together: the highest load average, and the sum of all else. Of two
+    /// families the higher counts, since both mostly lead to the same machines. What an address has not said again
+    /// for as long as would make it down is no longer known.
+    pub fn load(&self, now: Duration) -> MonitorLoad {
+        let counts = self.monitored.check.load_counts();
+        let of_family = |family, at: usize| {
+            let of_family = self.addresses.iter().filter(move |state| state.family() == family);
+            let said = of_family.filter_map(|state| state.load[at]);
+            let fresh = said.filter(|(_, said_at)| now <= *said_at + counts).map(|(said, _)| said);
+            fresh.reduce(if METRICS[at] == "loadavg" { f64::max } else { f64::add })
+        };
+        let families = [None, Some(Family::Ipv4), Some(Family::Ipv6)];
+        let together = |at| families.into_iter().filter_map(|family| of_family(family, at)).reduce(f64::max);
+        MonitorLoad {
+            monitor: self.monitored.monitor.clone(),
+            answer: self.monitored.answer.clone(),
+            load: std::array::from_fn(together),
+            counts,
+        }
     }
 
     /// The verdict, if it is another than was told last, or that is long ago.

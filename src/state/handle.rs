@@ -114,7 +114,7 @@ pub(super) enum Message {
     Change(Box<Wish>, Reply<Result<Done, Refusal>>),
     Feed(String, Vec<(String, FeedValue)>, Reply<Vec<Fed>>),
     Verdicts(Vec<(String, Option<VerdictValue>)>, Vec<(String, Option<String>)>),
-    MonitorLoad { monitor: String, answer: String, load: MonitorLoad, reply: Reply<()> },
+    Loads(Vec<MonitorLoad>, Reply<()>),
     Acts(BTreeMap<Scope, Time>),
     Load(Box<Loaded>, Reply<()>),
     Rejected(Vec<Problem>),
@@ -170,15 +170,15 @@ impl State {
         let _ = self.messages.send(Message::Verdicts(verdicts, kept));
     }
 
-    /// Gives the load that a monitor says of an answer. It is served when this returns.
-    pub async fn monitor_load(
-        &self,
-        monitor: String,
-        answer: String,
-        load: MonitorLoad,
-    ) -> Result<(), Refusal> {
-        let message = |reply| Message::MonitorLoad { monitor, answer, load, reply };
-        self.ask(message).await.ok_or_else(gone)
+    /// Gives what monitors say of load. It is served when this returns.
+    pub async fn loads(&self, loads: Vec<MonitorLoad>) -> Result<(), Refusal> {
+        self.ask(|reply| Message::Loads(loads, reply)).await.ok_or_else(gone)
+    }
+
+    /// The same, for who need not know when it is served.
+    pub fn tell_loads(&self, loads: Vec<MonitorLoad>) {
+        // Nor when the process is stopping.
+        let _ = self.messages.send(Message::Loads(loads, oneshot::channel().0));
     }
 
     /// Says when health will do something to what is in a scope, for the TTLs of its answers.

@@ -10,6 +10,7 @@ use rhumb::engine::explain::Explanation;
 use rhumb::state::change::{Change, DrainAsk};
 use rhumb::state::keeper::Wish;
 use rhumb::state::live::VerdictValue;
+use rhumb::state::load::MonitorLoad;
 use rhumb::state::model::Scope;
 use serde_json::{Value, json};
 
@@ -715,7 +716,11 @@ fn a_heartbeat_carries_load() {
     let marks = "[pool.wss]\nmeta = { low_watermark = 80, high_watermark = 100 }\n";
     folder.write("filter-chains/wss.toml", chains.replace("[pool.wss]\n", marks));
     let hooks = Hooks {
-        heartbeat: Box::new(|monitor, _| (monitor == "heart").then_some(Duration::from_secs(30))),
+        heartbeat: Box::new(|monitor, answer, load| {
+            let counts = Duration::from_secs(30);
+            let said = MonitorLoad { monitor: monitor.into(), answer: answer.into(), load, counts };
+            (monitor == "heart").then_some(said)
+        }),
         ..Hooks::default()
     };
     let control = Control::with(folder, config(), hooks);

@@ -49,8 +49,12 @@ impl Fake {
 
     /// Serves on a port that the kernel chooses.
     pub fn serve_tcp(&self) -> SocketAddr {
-        let (listener, fake) = (TcpListener::bind("127.0.0.1:0").unwrap(), self.clone());
-        let address = listener.local_addr().unwrap();
+        self.serve(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// Serves what comes to a listener.
+    pub fn serve(&self, listener: TcpListener) -> SocketAddr {
+        let (address, fake) = (listener.local_addr().unwrap(), self.clone());
         std::thread::spawn(move || {
             listener.incoming().for_each(|stream| {
                 let stream = stream.unwrap();

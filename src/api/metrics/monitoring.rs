@@ -72,6 +72,13 @@ pub fn addresses_up(reading: &Reading, out: Out) -> fmt::Result {
     })
 }
 
+/// How many of them had something to say all the same.
+pub fn warnings(reading: &Reading, out: Out) -> fmt::Result {
+    each(reading, out, |status| {
+        Some(status.addresses.iter().filter(|address| !address.warning.is_empty()).count() as f64)
+    })
+}
+
 /// When the first of its certificates ends.
 pub fn certificate_ends(reading: &Reading, out: Out) -> fmt::Result {
     each(reading, out, |status| {

@@ -227,6 +227,12 @@ pub const TABLE: &[Metric] = &[
         monitoring::addresses_up,
     ),
     metric(
+        "rhumb_monitor_warnings",
+        Gauge,
+        "Of these, those whose last good result had a warning.",
+        monitoring::warnings,
+    ),
+    metric(
         "rhumb_certificate_ends_timestamp_seconds",
         Gauge,
         "When the first of an answer's certificates ends, since 1970.",

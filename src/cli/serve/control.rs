@@ -101,7 +101,7 @@ impl Observed {
             set_log_level,
             served: Box::new(move |method, route, status| requests.count(method, route, status)),
             monitors: Box::new(move || monitors.status()),
-            heartbeat: Box::new(move |monitor, answer| heartbeats.push(monitor, answer)),
+            heartbeat: Box::new(move |monitor, answer, load| heartbeats.push(monitor, answer, load)),
             notices: Box::new(move || receivers.status()),
             settle: Box::new(pilot.settler()),
             health_alarms: Box::new(move |view| {

@@ -1,4 +1,4 @@
-//! http and https: a request, the status of its response, and a text in its body.
+//! http and https: a request, the status of its response, a text in its body, and the load that it tells.
 //!
 //! A redirect is its status: what it leads to is another monitor's.
 
@@ -9,12 +9,14 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::Value as Json;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connect::{connect, in_words};
 use super::{Ask, Clock, Passed, ProbeError, tls};
+use crate::state::load::METRICS;
 use crate::state::monitors::{Check, HttpAsk};
 
 /// How much of a body is looked at: a page that says it is well says so early.
@@ -27,8 +29,7 @@ const AGENT: &str = concat!("rhumb/", env!("CARGO_PKG_VERSION"));
 /// Asks over HTTP.
 pub async fn probe(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<Passed, ProbeError> {
     let stream = connect(&ask.check, target, clock).await?;
-    clock.within("response", exchange(&ask.check, target, stream)).await??;
-    Ok(Passed::default())
+    exchange(&ask.check, target, stream, clock, Passed::default()).await
 }
 
 /// Asks over HTTPS.
@@ -36,11 +37,17 @@ pub async fn probe_tls(ask: &Ask, target: SocketAddr, clock: Clock) -> Result<Pa
     let stream = connect(&ask.check, target, clock).await?;
     let stream = tls::handshake(ask, target, stream, clock).await?;
     let passed = tls::certificate(ask, &stream);
-    clock.within("response", exchange(&ask.check, target, stream)).await??;
-    Ok(passed)
+    exchange(&ask.check, target, stream, clock, passed).await
 }
 
-async fn exchange<S>(check: &Check, target: SocketAddr, stream: S) -> Result<(), ProbeError>
+/// Adds to what has been found until here.
+async fn exchange<S>(
+    check: &Check,
+    target: SocketAddr,
+    stream: S,
+    clock: Clock,
+    mut passed: Passed,
+) -> Result<Passed, ProbeError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -49,12 +56,19 @@ where
     let (mut sender, connection) =
         client().handshake(TokioIo::new(stream)).await.map_err(|error| hyper_in_words(&error))?;
     alongside(connection, async {
-        let response = sender.send_request(request).await.map_err(|error| hyper_in_words(&error))?;
+        let response = clock.within("response", sender.send_request(request)).await?;
+        let response = response.map_err(|error| hyper_in_words(&error))?;
         expect_status(response.status(), &check.http)?;
-        match &check.http.body {
-            Some(text) => expect_body(response, text).await,
-            None => Ok(()),
+        let mut body = Body { rest: response.into_body(), seen: Vec::new() };
+        if let Some(text) = &check.http.body {
+            clock.within("response", body.expect(text)).await??;
         }
+        if check.http.asks_for_load() {
+            // It is well, whatever it says of load.
+            let read = clock.within("body", body.read_load(&check.http, &mut passed)).await;
+            read.and_then(|read| read).unwrap_or_else(|error| passed.warn(&format!("no load: {error}")));
+        }
+        Ok(passed)
     })
     .await
 }
@@ -104,21 +118,56 @@ fn expect_status(status: StatusCode, ask: &HttpAsk) -> Result<(), ProbeError> {
     Err(ProbeError::new(format!("HTTP {}, expected {ranges}", status.as_u16())))
 }
 
-async fn expect_body(response: Response<Incoming>, text: &str) -> Result<(), ProbeError> {
-    let mut body = response.into_body();
-    let mut seen: Vec<u8> = Vec::new();
-    while seen.len() < BODY_OCTETS_MAX {
-        let Some(frame) = body.frame().await else { break };
+/// A body, as far as it has been read.
+struct Body {
+    rest: Incoming,
+    seen: Vec<u8>,
+}
+
+impl Body {
+    /// Reads on; false at its end, or when enough has been read.
+    async fn more(&mut self) -> Result<bool, ProbeError> {
+        if self.seen.len() == BODY_OCTETS_MAX {
+            return Ok(false);
+        }
+        let Some(frame) = self.rest.frame().await else { return Ok(false) };
         let frame = frame.map_err(|error| hyper_in_words(&error))?;
-        // The text may lie across two frames: only what is older than its length need not be seen again.
-        let from = seen.len().saturating_sub(text.len());
-        seen.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-        seen.truncate(BODY_OCTETS_MAX);
-        if text.is_empty() || seen[from..].windows(text.len()).any(|window| window == text.as_bytes()) {
-            return Ok(());
+        self.seen.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        self.seen.truncate(BODY_OCTETS_MAX);
+        Ok(true)
+    }
+
+    async fn expect(&mut self, text: &str) -> Result<(), ProbeError> {
+        loop {
+            // The text may lie across two frames: only what is older than its length need not be seen again.
+            let from = self.seen.len().saturating_sub(text.len());
+            if !self.more().await? {
+                let octets = self.seen.len();
+                return Err(ProbeError::new(format!("body without `{text}` in its first {octets} octets")));
+            }
+            let mut windows = self.seen[from..].windows(text.len().max(1));
+            if text.is_empty() || windows.any(|window| window == text.as_bytes()) {
+                return Ok(());
+            }
         }
     }
-    Err(ProbeError::new(format!("body without `{text}` in its first {} octets", seen.len())))
+
+    async fn read_load(&mut self, ask: &HttpAsk, passed: &mut Passed) -> Result<(), ProbeError> {
+        while self.more().await? {}
+        let json: Json = serde_json::from_slice(&self.seen).map_err(|_| {
+            ProbeError::new(format!("body without JSON in its first {} octets", self.seen.len()))
+        })?;
+        for (at, pointer) in ask.load.iter().enumerate() {
+            let Some(pointer) = pointer else { continue };
+            let place = if pointer.is_empty() { "the body" } else { pointer };
+            match json.pointer(pointer).map(Json::as_f64) {
+                Some(Some(load)) if load >= 0.0 => passed.load[at] = Some(load),
+                Some(_) => passed.warn(&format!("no {}: {place} is no number from 0", METRICS[at])),
+                None => passed.warn(&format!("no {}: nothing at {place}", METRICS[at])),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// An error of HTTP, as an operator says it.

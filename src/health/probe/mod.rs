@@ -22,6 +22,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
+use crate::state::load::Load;
 use crate::state::model::Time;
 use crate::state::monitors::{Check, Kind};
 
@@ -36,6 +37,16 @@ pub struct Passed {
     pub warning: String,
     /// When the certificate ends, where it showed one.
     pub certificate_ends: Option<Time>,
+    /// What it says of its load.
+    pub load: Load,
+}
+
+impl Passed {
+    /// Also has this to say.
+    fn warn(&mut self, words: &str) {
+        self.warning += if self.warning.is_empty() { "" } else { "; " };
+        self.warning += words;
+    }
 }
 
 /// It is not as it should be.

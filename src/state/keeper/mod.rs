@@ -267,7 +267,7 @@ impl Keeper {
             }
             self.show();
         }
-        let mut wishes = Vec::new();
+        let (mut wishes, mut loads) = (Vec::new(), Vec::new());
         let mut ended = false;
         for message in messages {
             // What came after wishes sees what became of them.
@@ -276,11 +276,14 @@ impl Keeper {
             }
             match message {
                 Message::Change(wish, reply) => wishes.push((*wish, reply)),
+                // Probes bring a thousand a second: one snapshot for all that has come.
+                Message::Loads(said, reply) => loads.push((said, reply)),
                 Message::Stop => ended = true,
                 other => self.take_one(other),
             }
         }
         self.change(wishes);
+        self.take_loads(loads);
         self.keep_time();
         self.count_down();
         self.keep_house();
@@ -304,10 +307,6 @@ impl Keeper {
                 if !verdicts.is_empty() {
                     self.take_verdicts(verdicts);
                 }
-            }
-            Message::MonitorLoad { monitor, answer, load, reply } => {
-                self.take_monitor_load(&monitor, &answer, load);
-                let _ = reply.send(());
             }
             Message::Acts(acts) => self.take_acts(acts),
             Message::Load(loaded, reply) => {
@@ -355,7 +354,7 @@ impl Keeper {
                 self.show();
                 let _ = reply.send(());
             }
-            Message::Change(..) | Message::Stop => unreachable!("taken by the batch"),
+            Message::Change(..) | Message::Loads(..) | Message::Stop => unreachable!("taken by the batch"),
         }
     }
 

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::Keeper;
 use crate::state::clock::CLOCK_SKEW;
-use crate::state::handle::Fed;
+use crate::state::handle::{Fed, Reply};
 use crate::state::live::{FeedValue, Touched, Values, VerdictValue};
 use crate::state::load::MonitorLoad;
 use crate::state::model::{Scope, Time};
@@ -39,15 +39,25 @@ impl Keeper {
         fed
     }
 
-    /// Serves the load that a monitor says of an answer.
-    pub(super) fn take_monitor_load(&mut self, monitor: &str, answer: &str, load: MonitorLoad) {
+    /// Serves what monitors say of load.
+    pub(super) fn take_loads(&mut self, said: Vec<(Vec<MonitorLoad>, Reply<()>)>) {
+        if said.is_empty() {
+            return;
+        }
+        let (loads, replies): (Vec<_>, Vec<_>) = said.into_iter().unzip();
         let mut touched = Touched::nothing();
-        touched.add(self.base.steerings_of_answer(answer).iter().copied());
         let mut held = (*self.values).clone();
-        self.stale = self.stale.into_iter().chain([load.fresh_until]).min();
-        held.loads.put(monitor, answer, load);
+        for load in loads.into_iter().flatten() {
+            touched.add(self.base.steerings_of_answer(&load.answer).iter().copied());
+            let fresh_until = held.loads.put(load, self.now);
+            self.stale = self.stale.into_iter().chain([fresh_until]).min();
+        }
         self.values = Arc::new(held);
         self.publish(&touched);
+        for reply in replies {
+            // Who told may not wait.
+            let _ = reply.send(());
+        }
     }
 
     pub(super) fn take_verdicts(&mut self, verdicts: Vec<(String, Option<VerdictValue>)>) {

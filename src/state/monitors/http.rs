@@ -12,6 +12,7 @@ use toml::de::DeValue;
 use super::read::limited;
 use super::{EXPIRY_WARNING_DAYS, HttpAsk, TlsAsk};
 use crate::files::{At, Fields};
+use crate::state::load::{ByMetric, METRICS};
 
 /// Headers the probe writes by itself, or that would make the request mean something else.
 const HEADERS_OF_OURS: [&str; 9] = [
@@ -57,7 +58,37 @@ pub fn read_http(fields: &mut Fields) -> HttpAsk {
         ask.status = status;
     }
     ask.body = fields.text("body").map(|body| body.value);
+    if let Some(load) = fields.table("load") {
+        if ask.method == Method::HEAD {
+            fields.error("load", load.line, "a response to HEAD has no body; write method = \"GET\"");
+        }
+        ask.load = read_load(&fields.object, load);
+    }
     ask
+}
+
+fn read_load(owner: &str, mut fields: Fields) -> ByMetric<String> {
+    fields.object = format!("{owner} load");
+    if !METRICS.iter().any(|metric| fields.has(metric)) {
+        fields.error(METRICS[0], fields.line, format!("name at least one of {}", METRICS.join(", ")));
+    }
+    let load = METRICS.map(|metric| {
+        let At { value, line } = fields.text(metric)?;
+        if !is_pointer(&value) {
+            let message = format!("`{value}` is no JSON pointer; write one such as /backend/sessions");
+            fields.error(metric, line, message);
+        }
+        Some(value)
+    });
+    fields.finish();
+    load
+}
+
+/// RFC 6901 section 3: nothing, or steps that each begin with a slash; a tilde is written as ~0, a slash inside a
+/// step as ~1.
+fn is_pointer(text: &str) -> bool {
+    let is_escape = |rest: &str| rest.starts_with(['0', '1']);
+    (text.is_empty() || text.starts_with('/')) && text.split('~').skip(1).all(is_escape)
 }
 
 fn read_headers(fields: &mut Fields) -> HeaderMap {

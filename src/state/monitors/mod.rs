@@ -24,6 +24,7 @@ use hyper::{HeaderMap, Method};
 use rustls::pki_types::CertificateDer;
 
 use super::chains::Place;
+use super::load::ByMetric;
 use super::model::Scope;
 use super::policy::Stale;
 use crate::files::{At, Json};
@@ -127,6 +128,15 @@ pub struct HttpAsk {
     pub status: Vec<RangeInclusive<u16>>,
     /// A text the body must have in it.
     pub body: Option<String>,
+    /// Where in the body, which is JSON then, the answer's load stands: pointers (RFC 6901).
+    pub load: ByMetric<String>,
+}
+
+impl HttpAsk {
+    /// Whether it asks for load.
+    pub fn asks_for_load(&self) -> bool {
+        self.load.iter().any(Option::is_some)
+    }
 }
 
 impl Default for HttpAsk {
@@ -138,6 +148,7 @@ impl Default for HttpAsk {
             headers: HeaderMap::new(),
             status: vec![200..=299],
             body: None,
+            load: ByMetric::default(),
         }
     }
 }
@@ -261,6 +272,16 @@ impl Check {
         self.max_age.max(self.interval * 4)
     }
 
+    /// How long a load that it says counts: until as many results are missed as make an address down. A heartbeat
+    /// has its interval to come; a probe begins a little later than that, and takes its time.
+    pub fn load_counts(&self) -> Duration {
+        let late = match self.kind {
+            Kind::Push => Duration::ZERO,
+            _ => self.interval.mul_f64(self.jitter) + self.timeout,
+        };
+        self.interval * self.fall + late
+    }
+
     /// Whether a certificate is part of it.
     pub fn is_tls(&self) -> bool {
         matches!(self.kind, Kind::Https | Kind::Tls) || self.kind == Kind::WebSocket && self.secure
@@ -375,8 +396,13 @@ pub struct KindLine {
 
 /// The kinds there are.
 pub const KINDS: [KindLine; 7] = [
-    line(Kind::Http, "http", Some(80), &["method", "path", "host", "headers", "status", "body"]),
-    line(Kind::Https, "https", Some(443), &["method", "path", "host", "headers", "status", "body", "tls"]),
+    line(Kind::Http, "http", Some(80), &["method", "path", "host", "headers", "status", "body", "load"]),
+    line(
+        Kind::Https,
+        "https",
+        Some(443),
+        &["method", "path", "host", "headers", "status", "body", "load", "tls"],
+    ),
     line(Kind::Tcp, "tcp", None, &[]),
     line(Kind::Tls, "tls", Some(443), &["tls"]),
     line(Kind::WebSocket, "websocket", Some(80), &["path", "host", "headers", "tls", "secure", "ping"]),
