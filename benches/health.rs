@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use rhumb::health::Health;
+use rhumb::state::model::Time;
 use rhumb::state::monitors::{Check, HealthSpec, Kind, Monitored, Plan};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -59,7 +60,7 @@ fn measure(word: &str, addresses: usize, interval: Duration, time: Duration) {
     (check.interval, check.tls.verify) = (interval, false);
     let check = Arc::new(check);
     let before = resident_kib();
-    let health = Health::start(plan(addresses, &check), |_| {}, Vec::new()).expect("a thread");
+    let health = Health::start(plan(addresses, &check), |_| {}, Vec::new(), Time::now).expect("a thread");
     assert!(health.wait_first_round(Duration::from_secs(60)), "{word}: the first round ends");
     // The round after the first is thinner: what was probed early is not probed again at once.
     std::thread::sleep(interval.min(time));

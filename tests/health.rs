@@ -5,22 +5,29 @@ mod support;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use rhumb::files::parse_duration;
+use rhumb::health::notify::Notices;
+use rhumb::health::pilot::Pilot;
 use rhumb::health::probe::{Passed, ProbeError};
 use rhumb::health::reference::Referred;
 use rhumb::health::room::{Outcome, Room, Start};
 use rhumb::health::verdict::Judge;
 use rhumb::health::{Health, Moment, News, Verdict, together};
 use rhumb::state::chains::Chains;
+use rhumb::state::live::VerdictValue;
 use rhumb::state::load::{Load, METRICS};
+use rhumb::state::model::Time;
 use rhumb::state::monitors::{Check, Family, Monitored, Plan};
-use support::project;
+use support::control::{Hands, keep};
+use support::entries::new_disk;
+use support::{Folder, project};
 
 /// Longer than any machine is busy: reached only when the test has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -656,33 +663,80 @@ fn all_must_say_up() {
     assert_eq!(x.failing.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.0.1"]);
 }
 
-/// Who is told of verdicts trips: the room has ended, and does not hide it.
+/// Who is told of verdicts trips: the room has ended, does not hide it, and can be started again with what it said.
 #[test]
-fn a_room_that_has_ended_says_so() {
+fn a_room_that_has_ended_is_started_again() {
     let text =
         "[[pool.p.answer]]\na = '127.0.0.1'\n[monitor.m]\nkind = 'tcp'\nport = 9\ntarget = { pool = 'p' }\n";
     let (told, news) = mpsc::channel();
-    let trips = move |news: News| {
-        told.send(news.verdicts.len()).unwrap();
-        panic!("a mistake that is meant");
+    let trips = AtomicBool::new(true);
+    let tell = move |news: News| {
+        news.verdicts.into_iter().for_each(|verdict| told.send(verdict).unwrap());
+        assert!(!trips.swap(false, SeqCst), "a mistake that is meant");
     };
-    let health = Health::start(plan(text), trips, vec![]).unwrap();
-    assert_eq!(news.recv_timeout(PATIENCE), Ok(1));
-    // The sender goes with the thread.
-    assert_eq!(news.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
-    let begun = std::time::Instant::now();
-    while health.is_running() && begun.elapsed() < PATIENCE {
-        std::thread::yield_now();
-    }
-    assert!(!health.is_running());
+    let health = Health::start(plan(text), tell, vec![], Time::now).unwrap();
+    let first = news.recv_timeout(PATIENCE).unwrap();
+    comes_to(|| !health.is_running());
     // Whoever still asks is answered.
     assert_eq!((health.status().len(), health.first_round()), (1, true));
+    let probes = health.totals().probes;
+    health.start_anew(plan(text), vec![first.clone()]).unwrap();
+    assert!(health.is_running() && health.first_round(), "no first round is needed");
+    let again = news.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((again.up, again.since), (first.up, first.since));
+    comes_to(|| health.totals().probes > probes);
+    health.stop();
+}
+
+/// The same through the pilot, by itself: the verdict stays, the next is seen, and an alarm tells of it.
+#[test]
+fn monitors_that_trip_are_started_again() {
+    let folder = Folder::example();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let chains = "[[record]]\nname = 'app.example.com'\nfilters = ['up']\nanswer = { name = 'one', a = '127.0.0.1' }\n\
+                  [monitor.m]\nkind = 'tcp'\ntarget = { answer = 'app.example.com/one' }\ninterval = '1s'\n";
+    folder.write("filter-chains/app.toml", format!("{chains}port = {port}\n"));
+    let state = keep(&folder, &new_disk(), &Hands::default());
+    let notices = Notices::start("test".into(), vec![], state.entries()).unwrap();
+    let trips = Arc::new(AtomicBool::new(false));
+    let theirs = trips.clone();
+    let wall = move || {
+        let is_theirs = std::thread::current().name() == Some("health");
+        assert!(!(is_theirs && theirs.swap(false, SeqCst)), "a mistake that is meant");
+        Time::now()
+    };
+    let pilot = Pilot::start(state.clone(), &BTreeMap::new(), notices, wall).unwrap();
+    assert!(pilot.health().wait_first_round(PATIENCE));
+    pilot.begin();
+    let is_up =
+        || state.view().values.verdicts().get("app.example.com/one").map(|verdict: &VerdictValue| verdict.up);
+    let since = || pilot.health().status()[0].verdict.as_ref().map(|verdict| verdict.since);
+    let is_told = || pilot.alarms().lock().unwrap().iter().any(|alarm| alarm.contains("are started again"));
+    comes_to(|| is_up() == Some(true));
+    let before = since();
+    trips.store(true, SeqCst);
+    comes_to(|| is_told() && pilot.health().is_running());
+    assert_eq!((is_up(), since()), (Some(true), before));
+    drop(listener);
+    comes_to(|| is_up() == Some(false));
+    assert!(is_told(), "it has not run well for long");
+    pilot.stop();
+}
+
+/// Waits until it is so.
+fn comes_to(is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
 }
 
 /// The real thing: a server that answers, a port that refuses, and the thread that probes them.
 #[test]
 fn on_loopback() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let text = format!(
         "[pop.x]\ncountry = 'IE'\n[[pool.p.answer]]\na = ['127.0.0.1', '127.0.0.2']\n\
@@ -692,7 +746,8 @@ fn on_loopback() {
     );
     let (told, news) = mpsc::channel();
     let health =
-        Health::start(plan(&text), move |news: News| told.send(news.verdicts).unwrap(), vec![]).unwrap();
+        Health::start(plan(&text), move |news: News| told.send(news.verdicts).unwrap(), vec![], Time::now)
+            .unwrap();
     assert!(health.wait_first_round(PATIENCE) && health.first_round());
     let next = || news.recv_timeout(PATIENCE).unwrap().remove(0);
     let mut verdict = next();
@@ -724,7 +779,7 @@ fn on_loopback() {
 /// the second over which the first round is spread.
 #[test]
 fn no_more_at_once_than_may_be() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let (count, timeout) = (30, Duration::from_millis(50));
     // Connections wait in the listener's queue, where nothing answers them.
@@ -737,8 +792,8 @@ fn no_more_at_once_than_may_be() {
         })
         .collect();
     let text = format!("[[pool.p.answer]]\na = '127.0.0.1'\n{monitors}[health]\nprobes_at_once = 1\n");
-    let begun = std::time::Instant::now();
-    let health = Health::start(plan(&text), |_| {}, vec![]).unwrap();
+    let begun = Instant::now();
+    let health = Health::start(plan(&text), |_| {}, vec![], Time::now).unwrap();
     assert!(health.wait_first_round(PATIENCE));
     assert!(begun.elapsed() >= timeout * count, "{:?}", begun.elapsed());
     let status = health.status();

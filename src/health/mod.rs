@@ -16,7 +16,7 @@
 //! nothing (10,000 addresses every ten seconds over loopback, `benches/health.rs`: 7 % of a core for tcp, 12 %
 //! for http, 33 MB). It takes a lock for each turn of its loop, and everybody else who asks takes it for a moment;
 //! nothing on the query path does. Room and judges are plain data into which time comes as a value, so their
-//! tests need no clock.
+//! tests need no clock. The thread that ran into a bug of ours is started again by the pilot, from the last verdicts.
 //!
 //! What verdicts lead to is apart: [`failover`] decides, from what is [`seen`], and [`pilot`] asks the state for it
 //! as anybody would; [`notify`] tells people and programs of it. What of them is [`stale`] is seen there, too: who
@@ -29,6 +29,7 @@ pub mod notify;
 pub mod pilot;
 pub mod probe;
 pub mod reference;
+pub mod restarts;
 pub mod room;
 pub mod schedule;
 pub mod seen;
@@ -92,11 +93,13 @@ pub struct News {
 /// The running room. Dropping it stops it.
 pub struct Health {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
     room: Mutex<Room>,
+    tell: Box<dyn Fn(News) + Send + Sync>,
+    wall: Box<dyn Fn() -> Time + Send + Sync>,
     /// There is something to do before the next probe is due.
     wake: Notify,
     /// Each address has been heard of, or we have stopped.
@@ -107,32 +110,51 @@ struct Shared {
 
 impl Health {
     /// Starts probing. `tell` is called on the room's thread with what is new; `kept` are the verdicts of the last
-    /// run, used while younger than their monitor's `max_age`.
+    /// run, used while younger than their monitor's `max_age`. `wall` is the time of day.
     ///
     /// # Errors
     /// The system gives no thread, or no descriptors for the loop.
-    pub fn start(plan: Plan, tell: impl Fn(News) + Send + 'static, kept: Vec<Verdict>) -> io::Result<Health> {
-        let begun = Instant::now();
-        // Nodes must not be in step with each other either.
-        let room = Room::new(fastrand::u64(..), plan, kept, moment(begun));
+    pub fn start(
+        plan: Plan,
+        tell: impl Fn(News) + Send + Sync + 'static,
+        kept: Vec<Verdict>,
+        wall: impl Fn() -> Time + Send + Sync + 'static,
+    ) -> io::Result<Health> {
+        let begun = Moment { wall: wall(), elapsed: Duration::ZERO };
         let shared = Arc::new(Shared {
-            room: Mutex::new(room),
+            room: Mutex::new(Room::new(0, Plan::default(), Vec::new(), begun)),
+            tell: Box::new(tell),
+            wall: Box::new(wall),
             wake: Notify::new(),
             reported: Condvar::new(),
-            begun,
+            begun: Instant::now(),
             stop: false.into(),
         });
+        let health = Health { shared, thread: Mutex::default() };
+        health.start_anew(plan, kept)?;
+        Ok(health)
+    }
+
+    /// Starts it again after it has ended, from the last verdicts: what is left of its room may be half done.
+    ///
+    /// # Errors
+    /// The system gives no thread, or no descriptors for the loop.
+    pub fn start_anew(&self, plan: Plan, kept: Vec<Verdict>) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(LOOKUP_THREADS)
             .build()?;
-        let theirs = shared.clone();
+        // Nodes must not be in step with each other either.
+        let room = Room::new(fastrand::u64(..), plan, kept, self.shared.now());
+        self.shared.lock().begin_anew(room);
+        let theirs = self.shared.clone();
         let thread = std::thread::Builder::new().name("health".into()).spawn(move || {
-            runtime.block_on(run(&theirs, &tell));
+            runtime.block_on(run(&theirs));
             // A lookup that hangs does not keep us.
             runtime.shutdown_background();
         })?;
-        Ok(Health { shared, thread: Some(thread) })
+        *self.thread() = Some(thread);
+        Ok(())
     }
 
     /// Another plan, after a reload or a change over the API: what did not change keeps its verdict, its history and
@@ -162,7 +184,11 @@ impl Health {
 
     /// Whether the room still works: a mistake of ours may have ended it.
     pub fn is_running(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+        self.thread().as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    fn thread(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was done since the start.
@@ -190,14 +216,15 @@ impl Health {
     }
 
     /// Stops, and waits until no verdict comes any more.
-    pub fn stop(mut self) {
+    pub fn stop(self) {
         self.end();
     }
 
-    fn end(&mut self) {
+    fn end(&self) {
         self.shared.stop.store(true, Ordering::Release);
         self.shared.wake.notify_one();
-        if let Some(thread) = self.thread.take()
+        let thread = self.thread().take();
+        if let Some(thread) = thread
             && thread.join().is_err()
         {
             tracing::error!("the thread of the monitors has panicked");
@@ -218,16 +245,12 @@ impl Shared {
     }
 
     fn now(&self) -> Moment {
-        moment(self.begun)
+        Moment { wall: (self.wall)(), elapsed: self.begun.elapsed() }
     }
 }
 
-fn moment(begun: Instant) -> Moment {
-    Moment { wall: Time::now(), elapsed: begun.elapsed() }
-}
-
 /// The loop: starts what is due, takes what has ended, tells what is new.
-async fn run(shared: &Shared, tell: &impl Fn(News)) {
+async fn run(shared: &Shared) {
     let mut running: JoinSet<(Key, Outcome)> = JoinSet::new();
     let mut ended: Vec<(Key, Outcome)> = Vec::new();
     while !shared.stop.load(Ordering::Acquire) {
@@ -250,7 +273,7 @@ async fn run(shared: &Shared, tell: &impl Fn(News)) {
             (news, room.next().filter(|_| !is_full))
         };
         if news != News::default() {
-            tell(news);
+            (shared.tell)(news);
         }
         let next = shared.begun + next.unwrap_or_else(|| shared.begun.elapsed() + IDLE);
         tokio::select! {

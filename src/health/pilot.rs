@@ -15,12 +15,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
 use super::failover::{self, Failover, Seen};
 use super::notify::{Notice, Notices};
+use super::restarts::{RAN_WELL, Restarts};
 use super::stale::{Heard, Watch, counted, planned};
 use super::{Health, News, Verdict, together};
 use crate::state::base::Base;
@@ -62,11 +63,17 @@ fn key(monitor: &str, answer: &str) -> String {
 }
 
 impl Pilot {
-    /// Starts to probe; nothing is decided before [`Pilot::begin`]. `kept` is what the store kept.
+    /// Starts to probe; nothing is decided before [`Pilot::begin`]. `kept` is what the store kept, `wall` the time of
+    /// day.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(state: State, kept: &BTreeMap<String, String>, notices: Arc<Notices>) -> io::Result<Pilot> {
+    pub fn start(
+        state: State,
+        kept: &BTreeMap<String, String>,
+        notices: Arc<Notices>,
+        wall: impl Fn() -> Time + Send + Sync + 'static,
+    ) -> io::Result<Pilot> {
         let view = state.view();
         let plan = view.base.monitors.plan(&view.model.monitors);
         let sites = kept.iter().filter(|(key, _)| key.starts_with(failover::KEPT));
@@ -84,7 +91,7 @@ impl Pilot {
                 let _ = news.send(Event::News(new.verdicts));
             }
         };
-        let health = Arc::new(Health::start(plan.clone(), tell, kept)?);
+        let health = Arc::new(Health::start(plan.clone(), tell, kept, wall)?);
         let alarms = Alarms::default();
         let mut clocks = clock::machine();
         let applied = view.values.verdicts().iter();
@@ -98,9 +105,11 @@ impl Pilot {
             plan: planned(&plan),
             pools_of_a_pop: plan.health.pools_of_a_pop,
             dormant: dormant(&view.base, &view.model),
-            planned_from: (view.base.clone(), view.model.clone()),
+            planned_from: Some((view.base.clone(), view.model.clone())),
             verdicts: BTreeMap::new(),
             health: health.clone(),
+            restarts: Restarts::default(),
+            tripped_at: None,
             alarms: alarms.clone(),
             notices,
             state,
@@ -176,10 +185,14 @@ struct Steering {
     pools_of_a_pop: Option<usize>,
     /// Rows of the store that are not in force, in words.
     dormant: BTreeSet<String>,
-    /// What these three were made from.
-    planned_from: (Arc<Base>, Arc<Model>),
+    /// What these three were made from; none after a bug, when nobody knows how far it came.
+    planned_from: Option<(Arc<Base>, Arc<Model>)>,
     verdicts: BTreeMap<Watch, Heard>,
     health: Arc<Health>,
+    /// Of the room of monitors.
+    restarts: Restarts,
+    /// When a look of ours last ran into a bug.
+    tripped_at: Option<Instant>,
     alarms: Alarms,
     notices: Arc<Notices>,
     state: State,
@@ -194,7 +207,10 @@ struct Steering {
 
 /// What a mistake of ours is called.
 const BUG: &str =
-    "the failover of this node ran into a bug of rhumb, and does nothing by itself: see the log";
+    "the failover of this node ran into a bug of rhumb, and may have left something undone: see the log";
+/// The same, of the monitors.
+const STOPPED: &str =
+    "the monitors of this node ran into a bug of rhumb, and are started again each time: see the log";
 
 /// Monitors and policies of the store that are not in force, and why.
 fn dormant(base: &Base, model: &Model) -> BTreeSet<String> {
@@ -225,6 +241,7 @@ impl Steering {
                 Ok(false) => {}
                 Err(_) => {
                     error!("health: {BUG}");
+                    (self.tripped_at, self.planned_from) = (Some(Instant::now()), None);
                     self.alarms.lock().unwrap_or_else(PoisonError::into_inner).insert(BUG.into());
                 }
             }
@@ -251,6 +268,7 @@ impl Steering {
             }
         }
         kept.extend(self.plan_anew());
+        self.start_anew();
         self.look(kept);
         for reply in waiting {
             // Who waited may have gone.
@@ -262,11 +280,11 @@ impl Steering {
     /// Probes what is to be probed now, if that has changed. What is no longer probed is forgotten.
     fn plan_anew(&mut self) -> Vec<(String, Option<String>)> {
         let view = self.state.view();
-        let (base, model) = &self.planned_from;
-        let is_same = Arc::ptr_eq(base, &view.base)
-            && model.monitors == view.model.monitors
-            && model.policies == view.model.policies;
-        self.planned_from = (view.base.clone(), view.model.clone());
+        let is_same = self.planned_from.as_ref().is_some_and(|(base, model)| {
+            Arc::ptr_eq(base, &view.base)
+                && model.monitors == view.model.monitors
+                && model.policies == view.model.policies
+        });
         if is_same {
             return Vec::new();
         }
@@ -278,7 +296,22 @@ impl Steering {
         let gone = self.verdicts.keys().filter(|key| !self.plan.contains_key(*key));
         let gone = gone.map(|(monitor, answer)| (key(monitor, answer), None)).collect();
         self.verdicts.retain(|key, _| self.plan.contains_key(key));
+        self.planned_from = Some((view.base.clone(), view.model.clone()));
         gone
+    }
+
+    /// Starts the monitors again, from what they said last, when a bug has stopped them.
+    fn start_anew(&mut self) {
+        if !self.restarts.is_due(self.health.is_running(), (self.clocks)().elapsed) {
+            return;
+        }
+        let view = self.state.view();
+        let plan = view.base.monitors.plan(&view.model.monitors);
+        let kept = self.verdicts.values().map(|heard| heard.verdict.clone()).collect();
+        match self.health.start_anew(plan, kept) {
+            Ok(()) => warn!("health: the monitors were started again"),
+            Err(error) => error!("health: the monitors cannot be started again: {error}"),
+        }
     }
 
     /// Whether the clock has jumped, and the keeper may not have seen it.
@@ -340,10 +373,9 @@ impl Steering {
             format!("{} monitoring has failed here since {:.0}: {}", alarm.family, alarm.since, alarm.why)
         }));
         acts.alarms.extend(old);
-        if !self.health.is_running() {
-            let stopped = "the monitors of this node ran into a bug of rhumb and have stopped: see the log, and start it anew";
-            acts.alarms.insert(stopped.into());
-        }
+        acts.alarms.extend(self.restarts.is_told().then(|| STOPPED.into()));
+        let has_tripped = self.tripped_at.is_some_and(|at| at.elapsed() < RAN_WELL);
+        acts.alarms.extend(has_tripped.then(|| BUG.into()));
         self.tell(acts.alarms, now);
     }
 

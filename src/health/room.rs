@@ -113,6 +113,11 @@ impl Room {
         room
     }
 
+    /// Another room in the place of this one; totals go on.
+    pub fn begin_anew(&mut self, room: Room) {
+        *self = Room { totals: self.totals, ..room };
+    }
+
     /// Another plan: what did not change stays as it is, verdict, phase and history.
     pub fn update(&mut self, plan: Plan, now: Moment) {
         self.take(plan, &HashMap::new(), now);

@@ -35,7 +35,7 @@ use crate::health::notify::Notices;
 use crate::health::pilot::Pilot;
 use crate::listeners::{self, Answer, Counters};
 use crate::state::keeper::{self, Beginning, Note, State};
-use crate::state::model::Actor;
+use crate::state::model::{Actor, Time};
 use crate::state::watch::Watcher;
 use crate::state::{Loaded, clock, load_as_read, load_counted};
 
@@ -85,7 +85,8 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     let (state, current, keeper) = keeper::start(beginning).context("cannot start to keep the state")?;
     let notices = Notices::start(node_name(&config), config.notify.clone(), state.entries());
     let notices = notices.context("cannot start to notify")?;
-    let pilot = Pilot::start(state.clone(), &kept, notices.clone()).context("cannot start to probe")?;
+    let pilot =
+        Pilot::start(state.clone(), &kept, notices.clone(), Time::now).context("cannot start to probe")?;
     let stats = AllStats::default();
     let query_log = QueryLog::start(&config.query_log, slots.clone()).context("cannot start a thread")?;
     let observed = Observed::new(stats.clone(), slots.clone(), query_log.written());
