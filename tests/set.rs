@@ -127,3 +127,30 @@ fn a_monitor_and_a_policy_are_set_survive_a_kill_and_are_taken_back() {
     let node = Node::start(&folder);
     assert_eq!(answer(&node), DEAD);
 }
+
+/// A failover of the files may name a monitor that is set over the API: it is missed until then, and cannot be taken
+/// away after.
+#[test]
+fn a_failover_of_the_files_names_a_monitor_that_is_set() {
+    let folder = folder(9);
+    let chains = folder.read("filter-chains/app.toml");
+    folder.write(
+        "filter-chains/app.toml",
+        chains.replace("[pool.app]\n", "[pool.app]\nfailover = { monitor = 'app' }\n"),
+    );
+    let node = Node::start(&folder);
+    let blind = "no monitor probes this pool, so `app` cannot say that it fails";
+    let is_missed = |status: &Value| {
+        let alarm = format!("the policy of pool app is not wholly in force: failover: monitor: {blind}");
+        status["alarms"].to_string().contains(&alarm)
+    };
+    node.api.comes_to("/api/v1/status", is_missed);
+    assert_eq!(node.api.get(POLICY)["dormant"], format!("failover: monitor: {blind}"));
+    let heart = json!({ "kind": "push", "interval": "1h", "target": { "pool": "app" } });
+    node.api.ok("PUT", MONITOR, json!({ "fields": heart }));
+    node.api.comes_to("/api/v1/status", |status| !is_missed(status));
+    assert_eq!(node.api.get(POLICY)["dormant"], Value::Null);
+    let why = "the failover of pool app names the monitor app, in the policy at filter-chains/app.toml:";
+    let problem = node.api.refused("DELETE", MONITOR, Value::Null, 409, why);
+    assert!(problem["detail"].as_str().unwrap().ends_with("take it out there first"), "{problem}");
+}

@@ -315,6 +315,8 @@ impl Node {
         if view.base.pools.contains_key(pool) {
             let json = policy::in_force(&view.base, &view.model, pool).to_json();
             said = json.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+            let blind = policy::why_blind(&view.base, &view.model, pool);
+            said += &blind.map_or(String::new(), |why| format!("{why}\n"));
         }
         if let Some(row) = view.model.policies.get(pool) {
             writeln!(said, "r{} by {}", row.row.revision, row.row.owner).unwrap();

@@ -15,7 +15,7 @@ use super::take::{IfMatch, Input, Params};
 use super::write::{Ask, done, write};
 use crate::state::change::Change;
 use crate::state::model::Policy;
-use crate::state::policy::{dormant, in_force};
+use crate::state::policy::{dormant, in_force, why_blind};
 use crate::state::view::View;
 
 /// Shows how a pool is operated, and who says so.
@@ -30,7 +30,8 @@ pub async fn show(
 ) -> Result<Tagged<PolicyBody>, Problem> {
     let view = app.state.view();
     let row = view.model.policies.get(&pool);
-    let fields = match (row, view.base.pools.contains_key(&pool)) {
+    let is_there = view.base.pools.contains_key(&pool);
+    let fields = match (row, is_there) {
         // It outlives its pool.
         (Some(row), false) => row.row.fields.clone(),
         _ => {
@@ -39,7 +40,9 @@ pub async fn show(
         }
     };
     let from = origin(&pool, &view);
+    let blind = is_there.then(|| why_blind(&view.base, &view.model, &pool)).flatten();
     let dormant = row.and_then(|row| dormant(&view.base, row));
+    let dormant = dormant.into_iter().chain(blind).reduce(|one, other| format!("{one}; {other}"));
     Ok(Tagged(view.model.revision, PolicyBody { pool, from, dormant, fields }))
 }
 

@@ -212,7 +212,7 @@ const BUG: &str =
 const STOPPED: &str =
     "the monitors of this node ran into a bug of rhumb, and are started again each time: see the log";
 
-/// Monitors and policies of the store that are not in force, and why.
+/// Monitors and policies of the store that are not in force, and failovers whose monitor is not, and why.
 fn dormant(base: &Base, model: &Model) -> BTreeSet<String> {
     let monitors = model.monitors.iter().filter_map(|(name, row)| {
         let why = base.monitors.dormant(row)?;
@@ -222,7 +222,11 @@ fn dormant(base: &Base, model: &Model) -> BTreeSet<String> {
         let why = policy::dormant(base, row)?;
         Some(format!("the policy of pool {pool} that {} set is not in force: {why}", row.row.owner))
     });
-    monitors.chain(policies).collect()
+    let blind = base.pools.keys().filter_map(|pool| {
+        let why = policy::why_blind(base, model, pool)?;
+        Some(format!("the policy of pool {pool} is not wholly in force: {why}"))
+    });
+    monitors.chain(policies).chain(blind).collect()
 }
 
 impl Steering {

@@ -114,6 +114,14 @@ pub fn dormant(base: &Base, policy: &Understood<Policy, PoolPolicy>) -> Option<S
     }
 }
 
+/// Why the monitor that the failover of a pool in force names cannot say that the pool fails; none when it can, or none
+/// is named.
+pub fn why_blind(base: &Base, model: &Model, pool: &str) -> Option<String> {
+    let named = in_force(base, model, pool).failover.as_ref()?.monitor.as_ref()?;
+    let why = base.monitors.why_blind(&model.monitors, &named.value, pool)?;
+    Some(format!("failover: monitor: {why}"))
+}
+
 impl PoolPolicy {
     /// Reads a policy that came as JSON: the fields of a pool, and none but these. PoPs named in `capacity` come
     /// back too.

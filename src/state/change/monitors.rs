@@ -3,8 +3,9 @@
 use super::checks::check_reason_if_any;
 use super::{Draft, Refusal, Situation, TEXT_CHARS_MAX, no_such, put, remove};
 use crate::files::{Json, Problem};
-use crate::state::model::{Monitor, Row};
+use crate::state::model::{Monitor, Row, RowChange};
 use crate::state::monitors::{MonitorSpec, Unfit, read_monitor_json};
+use crate::state::policy::why_blind;
 
 pub(super) fn set(name: &str, fields: &Json, at: &Situation) -> Result<Draft, Refusal> {
     check_name(name)?;
@@ -22,7 +23,8 @@ pub(super) fn set(name: &str, fields: &Json, at: &Situation) -> Result<Draft, Re
         since: at.now,
         revision: old.map_or(0, |old| old.row.revision),
     });
-    let rows = is_new.then(|| put(at.model, monitor)).into_iter().collect();
+    let rows: Vec<RowChange> = is_new.then(|| put(at.model, monitor)).into_iter().collect();
+    check_named(name, &rows, at)?;
     let mut draft = Draft::new("monitor set", name, rows);
     draft.id = name.into();
     draft.words.push(match probed {
@@ -50,7 +52,9 @@ pub(super) fn clear(name: &str, at: &Situation) -> Result<Draft, Refusal> {
         });
     }
     check_own(name, None, at)?;
-    let mut draft = Draft::new("monitor deleted", name, vec![remove(at.model, format!("monitor/{name}"))]);
+    let rows = vec![remove(at.model, format!("monitor/{name}"))];
+    check_named(name, &rows, at)?;
+    let mut draft = Draft::new("monitor deleted", name, rows);
     draft.id = name.into();
     draft.words.extend(of_files.map(|monitor| format!("the monitor at {} is in force again", monitor.place)));
     Ok(draft)
@@ -83,6 +87,23 @@ fn check_own(name: &str, new: Option<&MonitorSpec>, at: &Situation) -> Result<()
         return confined(format!("the monitor {name} watches answers of others"));
     }
     Ok(())
+}
+
+/// That no failover loses the monitor it names.
+fn check_named(name: &str, rows: &[RowChange], at: &Situation) -> Result<(), Refusal> {
+    let mut after = at.model.clone();
+    rows.iter().for_each(|row| after.set(&row.key, row.after.clone()));
+    let loses = |pool: &&String| {
+        why_blind(at.base, at.model, pool).is_none() && why_blind(at.base, &after, pool).is_some()
+    };
+    let Some(pool) = at.base.pools.keys().find(loses) else { return Ok(()) };
+    let policy = match at.model.policies.get(pool) {
+        Some(policy) => format!("that {} set", policy.row.owner),
+        None => format!("at {}", at.base.pools[pool].place),
+    };
+    Err(Refusal::Conflict(format!(
+        "the failover of pool {pool} names the monitor {name}, in the policy {policy}; take it out there first"
+    )))
 }
 
 fn refusal(name: &str, unfit: &Unfit) -> Refusal {

@@ -2,7 +2,7 @@
 
 use super::checks::check_reason_if_any;
 use super::{Draft, Refusal, Situation, check_pool, no_such, put, remove};
-use crate::files::Json;
+use crate::files::{Json, Problem};
 use crate::state::model::{Policy, Row};
 use crate::state::policy::PoolPolicy;
 
@@ -11,11 +11,17 @@ pub(super) fn set(pool: &str, fields: &Json, at: &Situation) -> Result<Draft, Re
     check_reason_if_any(at.reason)?;
     let of_files = at.base.pools.get(pool);
     let of_files = of_files.ok_or_else(|| Refusal::NotFound(no_such("pool", pool, at.base.pools.keys())))?;
-    let (_, named) = PoolPolicy::read_json(pool, fields).map_err(Refusal::Fields)?;
+    let (policy, named) = PoolPolicy::read_json(pool, fields).map_err(Refusal::Fields)?;
     let pops = at.base.pops_of(pool);
     if let Some(missing) = named.iter().find(|pop| !pops.contains(pop.as_str())) {
         let words = no_such(&format!("PoP of pool {pool}"), missing, pops);
         return Err(Refusal::NotFound(format!("pool {pool} capacity: {words}")));
+    }
+    let monitor = policy.failover.as_ref().and_then(|failover| failover.monitor.as_ref());
+    let why = monitor.and_then(|named| at.base.monitors.why_blind(&at.model.monitors, &named.value, pool));
+    if let Some(why) = why {
+        let problem = Problem::of_request(why).of(format!("pool {pool} failover")).at("monitor");
+        return Err(Refusal::Fields(vec![problem]));
     }
     let old = at.model.policies.get(pool);
     let is_new = old.is_none_or(|old| old.row.fields != *fields);

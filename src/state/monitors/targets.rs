@@ -82,11 +82,21 @@ impl Monitors {
     /// What is to be probed: what the rows say, and for all else what the files say. An answer without an address
     /// to probe is passed over.
     pub fn plan(&self, rows: &MonitorRows) -> Plan {
-        let of_files = self.files.iter().map(|(name, monitor)| (name, &monitor.spec));
-        let mut specs: BTreeMap<&String, &MonitorSpec> = of_files.collect();
-        specs.extend(rows.iter().filter_map(|(name, row)| Some((name, self.fitting(row)?))));
-        let monitored = specs.into_iter().flat_map(|(name, spec)| self.monitored(name, spec));
+        let specs = self.in_force(rows).into_iter();
+        let monitored = specs.flat_map(|(name, spec)| self.monitored(name, spec));
         Plan { monitored: monitored.collect(), health: self.health.clone() }
+    }
+
+    /// The monitors that are in force, by name.
+    fn in_force<'m>(&'m self, rows: &'m MonitorRows) -> BTreeMap<&'m String, &'m MonitorSpec> {
+        let of_files = self.files.iter().map(|(name, monitor)| (name, &monitor.spec));
+        let of_rows = rows.iter().filter_map(|(name, row)| Some((name, self.fitting(row)?)));
+        of_files.chain(of_rows).collect()
+    }
+
+    /// Why a monitor that the failover of a pool names cannot say that the pool fails; none when it can.
+    pub fn why_blind(&self, rows: &MonitorRows, named: &str, pool: &str) -> Option<String> {
+        why_blind(named, pool, self.in_force(rows).into_iter(), &self.candidates)
     }
 
     fn monitored<'m>(&'m self, name: &'m str, spec: &'m MonitorSpec) -> impl Iterator<Item = Monitored> {
@@ -150,6 +160,25 @@ fn fit(spec: &MonitorSpec, candidates: &[Candidate]) -> Result<usize, Unfit> {
     }
 }
 
+fn why_blind<'m>(
+    named: &str,
+    pool: &str,
+    monitors: impl Iterator<Item = (&'m String, &'m MonitorSpec)>,
+    candidates: &[Candidate],
+) -> Option<String> {
+    let of_pool = |spec: &MonitorSpec| {
+        let scope = &spec.target.value;
+        candidates.iter().any(|answer| answer.pool.as_deref() == Some(pool) && answer.is_in(scope))
+    };
+    let known: Vec<&str> =
+        monitors.filter(|(_, spec)| of_pool(spec)).map(|(name, _)| name.as_str()).collect();
+    match known.is_empty() {
+        _ if known.contains(&named) => None,
+        true => Some(format!("no monitor probes this pool, so `{named}` cannot say that it fails")),
+        false => Some(format!("no monitor `{named}` probes this pool (those that do: {})", some_of(&known))),
+    }
+}
+
 impl Chains {
     /// What can be probed, and what the files say of it.
     pub fn monitors(&self) -> Monitors {
@@ -171,33 +200,22 @@ impl Chains {
         }
     }
 
-    /// Holds the monitors that pools' failovers name against those there are.
+    /// Holds the monitors that pools' failovers name against those of the files. One that no file has may be set over
+    /// the API.
     pub fn check_named_monitors(&self, problems: &mut Vec<Problem>) {
         let candidates = self.candidates();
         for (name, pool) in &self.pools {
             let Some(named) = pool.policy.failover.as_ref().and_then(|spec| spec.monitor.as_ref()) else {
                 continue;
             };
-            let of_pool = |scope: &Scope| {
-                candidates.iter().any(|answer| answer.pool.as_ref() == Some(name) && answer.is_in(scope))
+            let of_files = self.monitors.iter().map(|(name, monitor)| (name, &monitor.spec));
+            let Some(why) = why_blind(&named.value, name, of_files, &candidates) else { continue };
+            let (file, line) = (&pool.place.file, named.line);
+            let problem = match self.monitors.contains_key(&named.value) {
+                true => Problem::error(file, line, why),
+                false => Problem::warning(file, line, format!("{why}, unless one is set over the API")),
             };
-            let known = self.monitors.iter().filter(|(_, monitor)| of_pool(&monitor.spec.target.value));
-            let known: Vec<&str> = known.map(|(monitor, _)| monitor.as_str()).collect();
-            if known.contains(&named.value.as_str()) {
-                continue;
-            }
-            let message = match known.is_empty() {
-                true => format!("no monitor probes this pool, so `{}` cannot say that it fails", named.value),
-                false => {
-                    format!(
-                        "no monitor `{}` probes this pool; those that do are {}",
-                        named.value,
-                        known.join(", ")
-                    )
-                }
-            };
-            let error = Problem::error(&pool.place.file, named.line, message);
-            problems.push(error.of(format!("pool {name} failover")).at("monitor"));
+            problems.push(problem.of(format!("pool {name} failover")).at("monitor"));
         }
     }
 
