@@ -129,7 +129,7 @@ fn a_monitor_and_a_policy_are_set_survive_a_kill_and_are_taken_back() {
 }
 
 /// A failover of the files may name a monitor that is set over the API: it is missed until then, and cannot be taken
-/// away after.
+/// away after. What an import brings is watched when its reply comes.
 #[test]
 fn a_failover_of_the_files_names_a_monitor_that_is_set() {
     let folder = folder(9);
@@ -139,6 +139,7 @@ fn a_failover_of_the_files_names_a_monitor_that_is_set() {
         chains.replace("[pool.app]\n", "[pool.app]\nfailover = { monitor = 'app' }\n"),
     );
     let node = Node::start(&folder);
+    let bare = node.api.get("/api/v1/state");
     let blind = "no monitor probes this pool, so `app` cannot say that it fails";
     let is_missed = |status: &Value| {
         let alarm = format!("the policy of pool app is not wholly in force: failover: monitor: {blind}");
@@ -153,4 +154,11 @@ fn a_failover_of_the_files_names_a_monitor_that_is_set() {
     let why = "the failover of pool app names the monitor app, in the policy at filter-chains/app.toml:";
     let problem = node.api.refused("DELETE", MONITOR, Value::Null, 409, why);
     assert!(problem["detail"].as_str().unwrap().ends_with("take it out there first"), "{problem}");
+
+    let whole = node.api.get("/api/v1/state");
+    let watched = || node.api.get("/api/v1/monitors?monitor=app")["items"].as_array().unwrap().len();
+    node.api.ok("PUT", "/api/v1/state", bare);
+    assert_eq!(watched(), 0);
+    node.api.ok("PUT", "/api/v1/state", whole);
+    assert_eq!(watched(), 2);
 }

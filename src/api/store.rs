@@ -11,7 +11,7 @@ use super::bodies::{Changed, RollbackBody};
 use super::problem::Problem;
 use super::shown::Tagged;
 use super::take::{IfMatch, Input, InputText, Params, Why};
-use super::write::{Ask, done, write};
+use super::write::{Ask, done, settle, write};
 use crate::state::change::Change;
 use crate::state::store::export::{self, Export};
 
@@ -78,6 +78,7 @@ pub async fn import_all(
     let note = why.note(&caller, IMPORTED.0, IMPORTED.1.into())?;
     app.limits.count_change(&caller)?;
     let revision = app.state.import(export.contents(), note).await?;
+    settle(&app).await;
     Ok(done(said(revision, IMPORTED.0, IMPORTED.1)))
 }
 

@@ -102,9 +102,7 @@ pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, 
         Err(refusal) => return Err(refusal.into()),
     };
     if done.changed && concerns_health(&ask.change) {
-        let app = app.clone();
-        // The change is made, whatever becomes of who waits for it.
-        let _ = tokio::task::spawn_blocking(move || (app.hooks.settle)()).await;
+        settle(app).await;
     }
     let after = app.state.view();
     let mut notes = done.words;
@@ -198,6 +196,13 @@ fn concerns_health(change: &Change) -> bool {
             | Change::ClearPolicy { .. }
             | Change::RollBack { .. }
     )
+}
+
+/// Waits until health probes and decides by what is wanted now.
+pub async fn settle(app: &Arc<App>) {
+    let app = app.clone();
+    // The change is made, whatever becomes of who waits for it.
+    let _ = tokio::task::spawn_blocking(move || (app.hooks.settle)()).await;
 }
 
 /// What a change touches.
