@@ -3,7 +3,7 @@
 //! Servers answer at once or never; a test waits for a timeout only where the timeout is what it shows.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,15 @@ const SHORT: Duration = Duration::from_millis(500);
 async fn serve<F: Future<Output = ()> + Send + 'static>(
     each: impl Fn(TcpStream) -> F + Send + 'static,
 ) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve_at("127.0.0.1", each).await
+}
+
+/// The same, at an address.
+async fn serve_at<F: Future<Output = ()> + Send + 'static>(
+    host: &str,
+    each: impl Fn(TcpStream) -> F + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind((host, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -96,16 +104,8 @@ async fn tcp() {
     let passed = ask(&check(Kind::Tcp), target).await.unwrap();
     assert!(passed.latency > Duration::ZERO);
     assert_eq!(said(&check(Kind::Tcp), nobody().await).await, "connection refused");
-    // From an address of ours, and from one that is not.
-    let (sender, mut peers) = tokio::sync::mpsc::unbounded_channel();
-    let target = serve(move |stream| {
-        sender.send(stream.peer_addr().unwrap().ip()).unwrap();
-        async {}
-    })
-    .await;
+    // From an address that is none of ours.
     let from = |source: &str| Check { source: vec![source.parse().unwrap()], ..check(Kind::Tcp) };
-    assert_eq!(said(&from("127.0.0.9"), target).await, "");
-    assert_eq!(peers.recv().await.unwrap().to_string(), "127.0.0.9");
     let words = "no local address to probe from; look at `source` and at the free ports";
     assert_eq!(said(&from("192.0.2.1"), target).await, words);
     // A source of the other family says nothing of this one.
@@ -463,12 +463,20 @@ async fn websocket_upgrades() {
 
 /// A name server that answers each query with what is made of it.
 async fn name_server(answer: impl Fn(Message) -> Vec<Message> + Send + 'static) -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    name_server_at("127.0.0.1", move |query, _| answer(query)).await
+}
+
+/// The same, at an address, and by who asks.
+async fn name_server_at(
+    host: &str,
+    answer: impl Fn(Message, IpAddr) -> Vec<Message> + Send + 'static,
+) -> SocketAddr {
+    let socket = UdpSocket::bind((host, 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::spawn(async move {
         let mut buffer = [0; 512];
         while let Ok((length, peer)) = socket.recv_from(&mut buffer).await {
-            for response in answer(Message::from_vec(&buffer[..length]).unwrap()) {
+            for response in answer(Message::from_vec(&buffer[..length]).unwrap(), peer.ip()) {
                 let _ = socket.send_to(&response.to_vec().unwrap(), peer).await;
             }
         }
@@ -541,6 +549,61 @@ async fn dns() {
     }
     let gone = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     assert_eq!(said(&wanted, gone).await, "connection refused");
+}
+
+/// Whom a server of each kind sees: the address that is written as the source, of the target's family.
+#[tokio::test]
+async fn from_the_source() {
+    let name = "probe.example.com";
+    for (source, host) in [("127.0.0.2", "127.0.0.1"), ("::1", "::1")] {
+        // A machine may have no IPv6.
+        if host == "::1" && TcpListener::bind((host, 0)).await.is_err() {
+            continue;
+        }
+        for kind in [Kind::Tcp, Kind::Tls, Kind::Http, Kind::Https, Kind::WebSocket, Kind::Dns] {
+            let (sender, mut peers) = tokio::sync::mpsc::unbounded_channel();
+            let server = tls(&[name], -1, 90);
+            let acceptor = server.acceptor;
+            let target = match kind {
+                Kind::Dns => {
+                    name_server_at(host, move |query, peer| {
+                        sender.send(peer).unwrap();
+                        vec![response(&query, ResponseCode::NoError, 1)]
+                    })
+                    .await
+                }
+                _ => {
+                    serve_at(host, move |stream| {
+                        sender.send(stream.peer_addr().unwrap().ip()).unwrap();
+                        well(kind, stream, acceptor.clone())
+                    })
+                    .await
+                }
+            };
+            let mut wanted = check(kind);
+            wanted.source = ["127.0.0.2", "::1"].map(|source| source.parse().unwrap()).to_vec();
+            wanted.secure = kind == Kind::WebSocket;
+            wanted.tls.name = Some(name.into());
+            wanted.tls.authorities = Some(vec![server.authority]);
+            assert_eq!(said(&wanted, target).await, "", "{kind:?} from {source}");
+            assert_eq!(peers.recv().await.unwrap().to_string(), source, "{kind:?}");
+        }
+    }
+}
+
+/// Does over a connection what a server of this kind does that is well; WebSocket is wss.
+async fn well(kind: Kind, stream: TcpStream, acceptor: TlsAcceptor) {
+    let ok = || "HTTP/1.1 200 OK\r\n\r\n".to_string();
+    match kind {
+        Kind::Tcp => {}
+        Kind::Http => respond(stream, ok()).await,
+        Kind::Https => respond(acceptor.accept(stream).await.unwrap(), ok()).await,
+        Kind::WebSocket => {
+            let (ends, _) = tokio::sync::mpsc::unbounded_channel();
+            good_websocket(acceptor.accept(stream).await.unwrap(), ends).await;
+        }
+        _ => drop(acceptor.accept(stream).await.unwrap()),
+    }
 }
 
 #[tokio::test]
