@@ -1,0 +1,161 @@
+//! The real thing: threads that probe loopback, and what becomes of one that trips.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use rhumb::health::notify::Notices;
+use rhumb::health::pilot::Pilot;
+use rhumb::health::{Health, News};
+use rhumb::state::live::VerdictValue;
+use rhumb::state::load::Load;
+use rhumb::state::model::Time;
+use rhumb::state::monitors::Plan;
+
+use crate::plan;
+use crate::support::Folder;
+use crate::support::control::{Hands, keep};
+use crate::support::entries::new_disk;
+
+/// Longer than any machine is busy: reached only when the test has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The real thing: a server that answers, a port that refuses, and the thread that probes them.
+#[test]
+fn on_loopback() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let text = format!(
+        "[pop.x]\ncountry = 'IE'\n[[pool.p.answer]]\na = ['127.0.0.1', '127.0.0.2']\n\
+         [[pool.q.answer]]\na = '127.0.0.1'\n\
+         [monitor.tcp]\nkind = 'tcp'\nport = {port}\ntarget = {{ pool = 'p' }}\ninterval = '1s'\n\
+         [monitor.heart]\nkind = 'push'\ntarget = {{ pool = 'q' }}\n"
+    );
+    let (told, news) = mpsc::channel();
+    let health =
+        Health::start(plan(&text), move |news: News| told.send(news.verdicts).unwrap(), vec![], Time::now)
+            .unwrap();
+    assert!(health.wait_first_round(PATIENCE) && health.first_round());
+    let next = || news.recv_timeout(PATIENCE).unwrap().remove(0);
+    let mut verdict = next();
+    while verdict.failing.is_empty() {
+        verdict = next();
+    }
+    assert!(verdict.up);
+    assert_eq!(verdict.error, "127.0.0.2: connection refused");
+    assert!(
+        health.push("heart", "q/answer 1", Load::default()).is_some()
+            && health.push("tcp", "p/answer 1", Load::default()).is_none()
+    );
+    while verdict.answer != "q/answer 1" {
+        verdict = next();
+    }
+    assert!(verdict.up);
+    let status = health.status();
+    assert_eq!(status.iter().map(|status| status.kind).collect::<Vec<_>>(), ["push", "tcp"]);
+    assert!(status[1].verdict.as_ref().unwrap().latency_ms.is_some());
+    assert_eq!(health.alarms(), []);
+    assert!(health.totals().probes >= 2 && health.totals().failures >= 1);
+    health.update(Plan::default());
+    assert_eq!(health.status(), []);
+    health.stop();
+    assert!(news.iter().flatten().all(|verdict| verdict.up), "and then no more");
+}
+
+/// Probes that are answered by nobody end one after the other when only one may run: that takes longer than
+/// the second over which the first round is spread.
+#[test]
+fn no_more_at_once_than_may_be() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let (count, timeout) = (30, Duration::from_millis(50));
+    // Connections wait in the listener's queue, where nothing answers them.
+    let monitors: String = (0..count)
+        .map(|number| {
+            format!(
+                "[monitor.m{number}]\nkind = 'http'\nport = {port}\ntimeout = '50ms'\ninterval = '1s'\n\
+                 target = {{ pool = 'p' }}\n"
+            )
+        })
+        .collect();
+    let text = format!("[[pool.p.answer]]\na = '127.0.0.1'\n{monitors}[health]\nprobes_at_once = 1\n");
+    let begun = Instant::now();
+    let health = Health::start(plan(&text), |_| {}, vec![], Time::now).unwrap();
+    assert!(health.wait_first_round(PATIENCE));
+    assert!(begun.elapsed() >= timeout * count, "{:?}", begun.elapsed());
+    let status = health.status();
+    assert_eq!(status[0].verdict.as_ref().unwrap().error, "no response within 50ms");
+    drop(health);
+}
+
+/// Who is told of verdicts trips: the room has ended, does not hide it, and can be started again with what it said.
+#[test]
+fn a_room_that_has_ended_is_started_again() {
+    let text =
+        "[[pool.p.answer]]\na = '127.0.0.1'\n[monitor.m]\nkind = 'tcp'\nport = 9\ntarget = { pool = 'p' }\n";
+    let (told, news) = mpsc::channel();
+    let trips = AtomicBool::new(true);
+    let tell = move |news: News| {
+        news.verdicts.into_iter().for_each(|verdict| told.send(verdict).unwrap());
+        assert!(!trips.swap(false, SeqCst), "a mistake that is meant");
+    };
+    let health = Health::start(plan(text), tell, vec![], Time::now).unwrap();
+    let first = news.recv_timeout(PATIENCE).unwrap();
+    comes_to(|| !health.is_running());
+    // Whoever still asks is answered.
+    assert_eq!((health.status().len(), health.first_round()), (1, true));
+    let probes = health.totals().probes;
+    health.start_anew(plan(text), vec![first.clone()]).unwrap();
+    assert!(health.is_running() && health.first_round(), "no first round is needed");
+    let again = news.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((again.up, again.since), (first.up, first.since));
+    comes_to(|| health.totals().probes > probes);
+    health.stop();
+}
+
+/// The same through the pilot, by itself: the verdict stays, the next is seen, and an alarm tells of it.
+#[test]
+fn monitors_that_trip_are_started_again() {
+    let folder = Folder::example();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let chains = "[[record]]\nname = 'app.example.com'\nfilters = ['up']\nanswer = { name = 'one', a = '127.0.0.1' }\n\
+                  [monitor.m]\nkind = 'tcp'\ntarget = { answer = 'app.example.com/one' }\ninterval = '1s'\n";
+    folder.write("filter-chains/app.toml", format!("{chains}port = {port}\n"));
+    let state = keep(&folder, &new_disk(), &Hands::default());
+    let notices = Notices::start("test".into(), vec![], state.entries()).unwrap();
+    let trips = Arc::new(AtomicBool::new(false));
+    let theirs = trips.clone();
+    let wall = move || {
+        let is_theirs = std::thread::current().name() == Some("health");
+        assert!(!(is_theirs && theirs.swap(false, SeqCst)), "a mistake that is meant");
+        Time::now()
+    };
+    let pilot = Pilot::start(state.clone(), &BTreeMap::new(), notices, wall).unwrap();
+    assert!(pilot.health().wait_first_round(PATIENCE));
+    pilot.begin();
+    let is_up =
+        || state.view().values.verdicts().get("app.example.com/one").map(|verdict: &VerdictValue| verdict.up);
+    let since = || pilot.health().status()[0].verdict.as_ref().map(|verdict| verdict.since);
+    let is_told = || pilot.alarms().lock().unwrap().iter().any(|alarm| alarm.contains("are started again"));
+    comes_to(|| is_up() == Some(true));
+    let before = since();
+    trips.store(true, SeqCst);
+    comes_to(|| is_told() && pilot.health().is_running());
+    assert_eq!((is_up(), since()), (Some(true), before));
+    drop(listener);
+    comes_to(|| is_up() == Some(false));
+    assert!(is_told(), "it has not run well for long");
+    pilot.stop();
+}
+
+/// Waits until it is so.
+fn comes_to(is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+}
