@@ -245,7 +245,11 @@ impl Steering {
                 Ok(false) => {}
                 Err(_) => {
                     error!("health: {BUG}");
-                    (self.tripped_at, self.planned_from) = (Some(Instant::now()), None);
+                    if !self.has_tripped() {
+                        // Once: what trips each time must not keep us from everything else.
+                        self.planned_from = None;
+                    }
+                    self.tripped_at = Some(Instant::now());
                     self.alarms.lock().unwrap_or_else(PoisonError::into_inner).insert(BUG.into());
                 }
             }
@@ -289,6 +293,7 @@ impl Steering {
                 && model.monitors == view.model.monitors
                 && model.policies == view.model.policies
         });
+        self.planned_from = Some((view.base.clone(), view.model.clone()));
         if is_same {
             return Vec::new();
         }
@@ -300,7 +305,6 @@ impl Steering {
         let gone = self.verdicts.keys().filter(|key| !self.plan.contains_key(*key));
         let gone = gone.map(|(monitor, answer)| (key(monitor, answer), None)).collect();
         self.verdicts.retain(|key, _| self.plan.contains_key(key));
-        self.planned_from = Some((view.base.clone(), view.model.clone()));
         gone
     }
 
@@ -316,6 +320,11 @@ impl Steering {
             Ok(()) => warn!("health: the monitors were started again"),
             Err(error) => error!("health: the monitors cannot be started again: {error}"),
         }
+    }
+
+    /// Whether a look of ours ran into a bug lately.
+    fn has_tripped(&self) -> bool {
+        self.tripped_at.is_some_and(|at| at.elapsed() < RAN_WELL)
     }
 
     /// Whether the clock has jumped, and the keeper may not have seen it.
@@ -378,8 +387,7 @@ impl Steering {
         }));
         acts.alarms.extend(old);
         acts.alarms.extend(self.restarts.is_told().then(|| STOPPED.into()));
-        let has_tripped = self.tripped_at.is_some_and(|at| at.elapsed() < RAN_WELL);
-        acts.alarms.extend(has_tripped.then(|| BUG.into()));
+        acts.alarms.extend(self.has_tripped().then(|| BUG.into()));
         self.tell(acts.alarms, now);
     }
 

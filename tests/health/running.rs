@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use rhumb::health::notify::Notices;
 use rhumb::health::pilot::Pilot;
 use rhumb::health::{Health, News};
-use rhumb::state::live::VerdictValue;
+use rhumb::state::change::Change;
+use rhumb::state::keeper::{State, Wish};
 use rhumb::state::load::Load;
 use rhumb::state::model::Time;
 use rhumb::state::monitors::Plan;
+use serde_json::json;
 
 use crate::plan;
 use crate::support::Folder;
@@ -115,40 +117,83 @@ fn a_room_that_has_ended_is_started_again() {
     health.stop();
 }
 
+/// A pilot over a monitor of a port, whose clock trips once over the thread that is named; the folder is its files'.
+struct Piloted {
+    _folder: Folder,
+    state: State,
+    pilot: Pilot,
+    trips: Arc<Mutex<Option<&'static str>>>,
+}
+
+impl Piloted {
+    fn new(port: u16) -> Piloted {
+        let folder = Folder::example();
+        let chains = "[[record]]\nname = 'app.example.com'\nfilters = ['up']\n\
+                      answer = { name = 'one', a = '127.0.0.1' }\n\
+                      [monitor.m]\nkind = 'tcp'\ninterval = '1s'\ntarget = { answer = 'app.example.com/one' }\n";
+        folder.write("filter-chains/app.toml", format!("{chains}port = {port}\n"));
+        let state = keep(&folder, &new_disk(), &Hands::default());
+        let notices = Notices::start("test".into(), vec![], state.entries()).unwrap();
+        let trips = Arc::new(Mutex::new(None));
+        let theirs = trips.clone();
+        let wall = move || {
+            let tripped = theirs.lock().unwrap().take_if(|name| std::thread::current().name() == Some(*name));
+            assert!(tripped.is_none(), "a mistake that is meant");
+            Time::now()
+        };
+        let pilot = Pilot::start(state.clone(), &BTreeMap::new(), notices, wall).unwrap();
+        assert!(pilot.health().wait_first_round(PATIENCE));
+        pilot.begin();
+        Piloted { _folder: folder, state, pilot, trips }
+    }
+
+    fn is_up(&self) -> Option<bool> {
+        let view = self.state.view();
+        view.values.verdicts().get("app.example.com/one").map(|verdict| verdict.up)
+    }
+
+    fn since(&self) -> Option<Time> {
+        self.pilot.health().status()[0].verdict.as_ref().map(|verdict| verdict.since)
+    }
+
+    fn is_told(&self, words: &str) -> bool {
+        self.pilot.alarms().lock().unwrap().iter().any(|alarm| alarm.contains(words))
+    }
+}
+
 /// The same through the pilot, by itself: the verdict stays, the next is seen, and an alarm tells of it.
 #[test]
 fn monitors_that_trip_are_started_again() {
-    let folder = Folder::example();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let chains = "[[record]]\nname = 'app.example.com'\nfilters = ['up']\nanswer = { name = 'one', a = '127.0.0.1' }\n\
-                  [monitor.m]\nkind = 'tcp'\ntarget = { answer = 'app.example.com/one' }\ninterval = '1s'\n";
-    folder.write("filter-chains/app.toml", format!("{chains}port = {port}\n"));
-    let state = keep(&folder, &new_disk(), &Hands::default());
-    let notices = Notices::start("test".into(), vec![], state.entries()).unwrap();
-    let trips = Arc::new(AtomicBool::new(false));
-    let theirs = trips.clone();
-    let wall = move || {
-        let is_theirs = std::thread::current().name() == Some("health");
-        assert!(!(is_theirs && theirs.swap(false, SeqCst)), "a mistake that is meant");
-        Time::now()
-    };
-    let pilot = Pilot::start(state.clone(), &BTreeMap::new(), notices, wall).unwrap();
-    assert!(pilot.health().wait_first_round(PATIENCE));
-    pilot.begin();
-    let is_up =
-        || state.view().values.verdicts().get("app.example.com/one").map(|verdict: &VerdictValue| verdict.up);
-    let since = || pilot.health().status()[0].verdict.as_ref().map(|verdict| verdict.since);
-    let is_told = || pilot.alarms().lock().unwrap().iter().any(|alarm| alarm.contains("are started again"));
-    comes_to(|| is_up() == Some(true));
-    let before = since();
-    trips.store(true, SeqCst);
-    comes_to(|| is_told() && pilot.health().is_running());
-    assert_eq!((is_up(), since()), (Some(true), before));
+    let piloted = Piloted::new(listener.local_addr().unwrap().port());
+    let is_told = || piloted.is_told("the monitors of this node ran into a bug of rhumb");
+    comes_to(|| piloted.is_up() == Some(true));
+    let before = piloted.since();
+    *piloted.trips.lock().unwrap() = Some("health");
+    comes_to(|| is_told() && piloted.pilot.health().is_running());
+    assert_eq!((piloted.is_up(), piloted.since()), (Some(true), before));
     drop(listener);
-    comes_to(|| is_up() == Some(false));
-    assert!(is_told(), "it has not run well for long");
-    pilot.stop();
+    comes_to(|| piloted.is_up() == Some(false));
+    assert!(is_told(), "they have not run well for long");
+    piloted.pilot.stop();
+}
+
+/// A look that trips while it takes another plan over takes it over again, and is told after it went well, too.
+#[test]
+fn a_failover_that_trips_looks_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let piloted = Piloted::new(listener.local_addr().unwrap().port());
+    *piloted.trips.lock().unwrap() = Some("failover");
+    let fields = json!({ "kind": "push", "target": { "answer": "app.example.com/one" } });
+    let change = Change::SetMonitor { name: "heart".into(), fields: fields.as_object().unwrap().clone() };
+    piloted.state.change_blocking(Wish::of_ours("anna", change, "")).unwrap();
+    comes_to(|| piloted.pilot.health().status().len() == 2);
+    piloted.pilot.settle();
+    assert!(
+        piloted.trips.lock().unwrap().is_none()
+            && piloted.is_told("the failover of this node ran into a bug")
+    );
+    piloted.pilot.stop();
 }
 
 /// Waits until it is so.
