@@ -270,8 +270,8 @@ impl Keeper {
         let (mut wishes, mut loads) = (Vec::new(), Vec::new());
         let mut ended = false;
         for message in messages {
-            // What came after wishes sees what became of them.
-            if !matches!(message, Message::Change(..)) {
+            // What came after wishes sees what became of them; loads are none of their business.
+            if !matches!(message, Message::Change(..) | Message::Loads(..)) {
                 self.change(std::mem::take(&mut wishes));
             }
             match message {
@@ -282,8 +282,8 @@ impl Keeper {
                 other => self.take_one(other),
             }
         }
-        self.change(wishes);
         self.take_loads(loads);
+        self.change(wishes);
         self.keep_time();
         self.count_down();
         self.keep_house();

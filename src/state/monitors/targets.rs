@@ -96,7 +96,12 @@ impl Monitors {
 
     /// Why a monitor that the failover of a pool names cannot say that the pool fails; none when it can.
     pub fn why_blind(&self, rows: &MonitorRows, named: &str, pool: &str) -> Option<String> {
-        why_blind(named, pool, self.in_force(rows).into_iter(), &self.candidates)
+        let of_files = || self.files.get(named).map(|monitor| &monitor.spec);
+        let spec = rows.get(named).and_then(|row| self.fitting(row)).or_else(of_files);
+        if spec.is_some_and(|spec| watches(spec, pool, &self.candidates)) {
+            return None;
+        }
+        Some(blind(named, pool, self.in_force(rows).into_iter(), &self.candidates))
     }
 
     fn monitored<'m>(&'m self, name: &'m str, spec: &'m MonitorSpec) -> impl Iterator<Item = Monitored> {
@@ -160,22 +165,24 @@ fn fit(spec: &MonitorSpec, candidates: &[Candidate]) -> Result<usize, Unfit> {
     }
 }
 
-fn why_blind<'m>(
+/// Whether a monitor watches an answer of a pool.
+fn watches(spec: &MonitorSpec, pool: &str, candidates: &[Candidate]) -> bool {
+    let scope = &spec.target.value;
+    candidates.iter().any(|answer| answer.pool.as_deref() == Some(pool) && answer.is_in(scope))
+}
+
+/// That a name is of none of the monitors that watch a pool, with what there is instead.
+fn blind<'m>(
     named: &str,
     pool: &str,
     monitors: impl Iterator<Item = (&'m String, &'m MonitorSpec)>,
     candidates: &[Candidate],
-) -> Option<String> {
-    let of_pool = |spec: &MonitorSpec| {
-        let scope = &spec.target.value;
-        candidates.iter().any(|answer| answer.pool.as_deref() == Some(pool) && answer.is_in(scope))
-    };
-    let known: Vec<&str> =
-        monitors.filter(|(_, spec)| of_pool(spec)).map(|(name, _)| name.as_str()).collect();
+) -> String {
+    let watching = monitors.filter(|(_, spec)| watches(spec, pool, candidates));
+    let known: Vec<&str> = watching.map(|(name, _)| name.as_str()).collect();
     match known.is_empty() {
-        _ if known.contains(&named) => None,
-        true => Some(format!("no monitor probes this pool, so `{named}` cannot say that it fails")),
-        false => Some(format!("no monitor `{named}` probes this pool (those that do: {})", some_of(&known))),
+        true => format!("no monitor probes this pool, so `{named}` cannot say that it fails"),
+        false => format!("no monitor `{named}` probes this pool (those that do: {})", some_of(&known)),
     }
 }
 
@@ -208,10 +215,14 @@ impl Chains {
             let Some(named) = pool.policy.failover.as_ref().and_then(|spec| spec.monitor.as_ref()) else {
                 continue;
             };
+            let monitor = self.monitors.get(&named.value);
+            if monitor.is_some_and(|monitor| watches(&monitor.spec, name, &candidates)) {
+                continue;
+            }
             let of_files = self.monitors.iter().map(|(name, monitor)| (name, &monitor.spec));
-            let Some(why) = why_blind(&named.value, name, of_files, &candidates) else { continue };
+            let why = blind(&named.value, name, of_files, &candidates);
             let (file, line) = (&pool.place.file, named.line);
-            let problem = match self.monitors.contains_key(&named.value) {
+            let problem = match monitor.is_some() {
                 true => Problem::error(file, line, why),
                 false => Problem::warning(file, line, format!("{why}, unless one is set over the API")),
             };
