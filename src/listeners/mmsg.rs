@@ -61,8 +61,8 @@ struct Slot {
 union Name {
     v4: sockaddr_in,
     v6: sockaddr_in6,
-    /// Either, what is not used being 0.
-    all: [u32; 7],
+    /// Either, what is not used being 0: two registers' worth.
+    all: [u32; 8],
 }
 
 /// One control message: a header and the packet information of either family, laid out as CMSG_DATA
@@ -83,7 +83,6 @@ union Info {
 
 // SAFETY: CMSG_LEN and CMSG_SPACE only calculate.
 const _: () = unsafe {
-    assert!(size_of::<Name>() == size_of::<[u32; 7]>());
     assert!(offset_of!(Control, info) == libc::CMSG_LEN(0) as usize);
     assert!(size_of::<Info>() == size_of::<[u32; 6]>());
     assert!(size_of::<Control>() >= libc::CMSG_SPACE(size_of::<in6_pktinfo>() as c_uint) as usize);
@@ -246,8 +245,13 @@ impl Header {
     /// Whether both answers go to one peer, from one of our addresses.
     pub(super) fn goes_with(&self, other: &Header) -> bool {
         let (one, two) = (self.slot(), other.slot());
+        let told = self.0.msg_hdr.msg_controllen;
         // SAFETY: the unions are plain numbers, whoever wrote them, and were 0 before.
-        unsafe { alike(&one.name.all, &two.name.all) && alike(&one.control.info.all, &two.control.info.all) }
+        unsafe {
+            alike(&one.name.all, &two.name.all)
+                && told == other.0.msg_hdr.msg_controllen
+                && (told == 0 || alike(&one.control.info.all, &two.control.info.all))
+        }
     }
 }
 
@@ -255,7 +259,7 @@ impl Slot {
     fn new() -> Slot {
         Slot {
             part: iovec { iov_base: std::ptr::null_mut(), iov_len: 0 },
-            name: Name { all: [0; 7] },
+            name: Name { all: [0; 8] },
             // SAFETY: for plain numbers, zero is a value.
             control: unsafe { zeroed() },
             message: [0; DATAGRAM_BYTES],
