@@ -22,3 +22,4 @@ WL=${WL:-static ecs src} OUT=${OUT:-$lab/out} "$lab/paired.sh" "$rounds" "${peer
     "cmd:echo-wildcard:$examples/echo 0.0.0.0:@PORT@" \
     "cmd:echo-listeners:$examples/flip 127.0.0.1:@PORT@" | tee "$captured"
 python3 "$lab/summarize.py" "$captured"
+python3 "$here/shares.py" "$captured" "${peers[0]}"
