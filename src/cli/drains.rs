@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::audit::lines_table;
-use super::client::{Request, Said, Server};
+use super::client::{Failure, Request, Said, Server};
 use super::connect::ServerArgs;
 use super::outcome::{Answer, Outcome, Told, ask, tell, tell_json};
 use super::show::{Table, Tone, bullets, distance, loud, plain, show, state};
@@ -41,16 +41,49 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
     }
     let request = Request::get(&["drains"]);
     show(args.watch, || {
-        let answers = ask(&servers, |server| server.list::<DrainBody>(&request, usize::MAX));
+        if args.to.json {
+            return Ok(tell_json(&ask(&servers, |server| server.list::<DrainBody>(&request, usize::MAX))));
+        }
+        let answers = ask(&servers, |server| Drains::of(server, &request));
         Ok(match answers.len() {
-            _ if args.to.json => tell_json(&answers),
-            1 => tell(&answers, false, |said| words(&said.body, said.at) + &lifted_in_memory(&servers[0])),
+            1 => tell(&answers, false, |said| table(&said.body.held, said.at) + &said.body.not_durable("")),
             _ => tell_several(&answers),
         })
     })
 }
 
-fn words(drains: &[DrainBody], now: Time) -> String {
+/// What a server has of drains.
+struct Drains {
+    held: Vec<DrainBody>,
+    /// Those that are lifted in memory alone: they are in no list, and a restart would bring them back.
+    lifted: Vec<String>,
+}
+
+impl Drains {
+    fn of(server: &Server, request: &Request) -> Result<Said<Drains>, Failure> {
+        let Said { body: held, json, at } = server.list::<DrainBody>(request, usize::MAX)?;
+        // That its status cannot be had takes nothing from the list.
+        let status = server.call::<Status>(&Request::get(&["status"]));
+        let not_durable = status.map_or(Vec::new(), |said| said.body.not_durable);
+        let lifted = not_durable.iter().filter_map(|what| Some(what.strip_prefix(UNDRAIN)?.to_string()));
+        Ok(Said { body: Drains { lifted: lifted.collect(), held }, json, at })
+    }
+
+    /// What a restart would forget, of drains and of their ends.
+    fn not_durable(&self, at: &str) -> String {
+        let drained = self.held.iter().filter(|drain| !drain.durable);
+        let drained =
+            drained.map(|drain| ("forgets it", format!("{} by {}", drain.scope_words, drain.owner)));
+        let lifted = self.lifted.iter().map(|what| ("drains it again", what.clone()));
+        let line = |(does, what): (&str, String)| {
+            let warning = format!("NOT DURABLE, a restart before the store is back {does}:");
+            format!("{} {what}{at}\n", loud(&warning, Tone::Bad))
+        };
+        drained.chain(lifted).map(line).collect()
+    }
+}
+
+fn table(drains: &[DrainBody], now: Time) -> String {
     if drains.is_empty() {
         return "Nothing is drained.\n".into();
     }
@@ -71,21 +104,7 @@ fn words(drains: &[DrainBody], now: Time) -> String {
             plain(&drain.reason),
         ]);
     }
-    let mut text = table.to_string();
-    for drain in drains.iter().filter(|drain| !drain.durable) {
-        let warning = "NOT DURABLE, a restart before the store is back forgets it:";
-        text += &format!("{} {} by {}\n", loud(warning, Tone::Bad), drain.scope_words, drain.owner);
-    }
-    text
-}
-
-/// Drains that are lifted in memory alone: they are in no list, and a restart would bring them back.
-fn lifted_in_memory(server: &Server) -> String {
-    let status = server.call::<Status>(&Request::get(&["status"]));
-    let not_durable = status.map_or(Vec::new(), |said| said.body.not_durable);
-    let lifted = not_durable.iter().filter_map(|what| what.strip_prefix(UNDRAIN));
-    let warning = "NOT DURABLE, a restart before the store is back drains it again:";
-    lifted.map(|what| format!("{} {what}\n", loud(warning, Tone::Bad))).collect()
+    table.to_string()
 }
 
 fn until(drain: &DrainBody, now: Time) -> String {
@@ -96,16 +115,17 @@ fn until(drain: &DrainBody, now: Time) -> String {
     }
 }
 
-/// Several servers: drains that are not the same on all of them, then all of them once.
-fn tell_several(answers: &[Answer<Said<Vec<DrainBody>>>]) -> Told {
+/// Several servers: drains that are not the same on all of them, then all of them once, then what is not durable
+/// at which.
+fn tell_several(answers: &[Answer<Said<Drains>>]) -> Told {
     let told = tell(answers, false, |_| String::new());
-    let said: Vec<(&str, &Said<Vec<DrainBody>>)> =
+    let said: Vec<(&str, &Said<Drains>)> =
         answers.iter().filter_map(|a| Some((a.server.as_str(), a.said.as_ref().ok()?))).collect();
     let Some((_, first)) = said.first() else { return Told { out: String::new(), ..told } };
     // By identity: each server's, in the order of the servers.
     let mut all: BTreeMap<&str, Vec<(&str, &DrainBody)>> = BTreeMap::new();
     for (server, said) in &said {
-        for drain in &said.body {
+        for drain in &said.body.held {
             all.entry(&drain.id).or_default().push((server, drain));
         }
     }
@@ -138,7 +158,8 @@ fn tell_several(answers: &[Answer<Said<Vec<DrainBody>>>]) -> Told {
         format!("{}\n{}\n", loud("The servers differ:", Tone::Warn), bullets(&differ))
     };
     let once: Vec<DrainBody> = all.values().map(|held| held[0].1.clone()).collect();
-    out += &words(&once, first.at);
+    out += &table(&once, first.at);
+    out.extend(said.iter().map(|(server, said)| said.body.not_durable(&format!(" (at {server})"))));
     Told { out, ..told }
 }
 
