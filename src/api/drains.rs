@@ -113,9 +113,9 @@ pub async fn make(
     let flags = (body.dry_run, body.force);
     let mut ask = Ask::new(Change::Drain(ask), body.reason, flags, (if_match, body.expected_revision))?;
     ask.volatile = body.volatile;
-    let before = app.state.view();
+    let before = app.state.view().model.clone();
     let changed = write(&app, caller, ask).await?;
-    let is_new = !changed.dry_run && !before.model.drains.contains_key(&changed.id);
+    let is_new = !changed.dry_run && !before.drains.contains_key(&changed.id);
     let location = format!("/api/v1/drains/{}", changed.id);
     Ok(if is_new { created(changed, &location) } else { done(changed) })
 }

@@ -10,7 +10,7 @@ use super::shown::{self, Tagged, known_pool};
 use super::take::{Params, Part};
 use super::{App, policies};
 use crate::state::base::BasePool;
-use crate::state::guards::drained_capacity;
+use crate::state::guards::Out;
 use crate::state::model::Time;
 use crate::state::policy::in_force;
 use crate::state::view::View;
@@ -27,7 +27,8 @@ pub async fn list(
 ) -> Result<Tagged<Page<PoolBody>>, Problem> {
     let view = app.state.view();
     let now = app.now(&view);
-    let pools = view.base.pools.iter().map(|(name, pool)| (name.clone(), body(name, pool, &view, now)));
+    let out = Out::at_most(&view.model, now);
+    let pools = view.base.pools.iter().map(|(name, pool)| (name.clone(), body(name, pool, &view, &out, now)));
     Ok(Tagged(view.model.revision, part.of(pools)?))
 }
 
@@ -43,14 +44,16 @@ pub async fn show(
 ) -> Result<Tagged<PoolBody>, Problem> {
     let view = app.state.view();
     let pool = known_pool(&view.base, &name)?;
-    Ok(Tagged(view.model.revision, body(&name, pool, &view, app.now(&view))))
+    let now = app.now(&view);
+    let out = Out::at_most(&view.model, now);
+    Ok(Tagged(view.model.revision, body(&name, pool, &view, &out, now)))
 }
 
-fn body(name: &str, pool: &BasePool, view: &View, now: Time) -> PoolBody {
+fn body(name: &str, pool: &BasePool, view: &View, out: &Out, now: Time) -> PoolBody {
     PoolBody {
         pool: name.into(),
         file: shown::file(&pool.place),
-        drained_percent: drained_capacity(&view.base, &view.model, name, now) * 100.0,
+        drained_percent: out.capacity(&view.base, name) * 100.0,
         max_drained_percent: in_force(&view.base, &view.model, name).max_drained_capacity * 100.0,
         suspended: view.model.suspensions.get(name).map(|suspension| suspension.reason.clone()),
         policy_from: policies::origin(name, view),

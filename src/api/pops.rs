@@ -1,5 +1,6 @@
 //! `/api/v1/pops`: sites, and how each stands in its pools.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -72,7 +73,8 @@ fn in_pool(pop: &str, pool: &str, view: &View, shares: &[ShareBody], now: Time) 
         Some(_) => "draining",
     };
     let policy = in_force(&view.base, &view.model, pool);
-    let capacities = policy.capacities(view.base.pops_of(pool).into_iter());
+    let pops = view.base.pops_of(pool);
+    let capacities: BTreeMap<&str, f64> = policy.capacities(pops.iter().copied()).collect();
     let (all, capacity) = (capacities.values().sum::<f64>(), capacities.get(pop).copied().unwrap_or(0.0));
     PopPool {
         pool: pool.into(),

@@ -20,8 +20,8 @@ use super::shown::Tagged;
 use super::take::IfMatch;
 use crate::state::base::Base;
 use crate::state::change::{self, Change, Draft, Refusal, Situation, Which};
+use crate::state::guards::Out;
 use crate::state::keeper::Wish;
-use crate::state::live::weight;
 use crate::state::model::{Model, Scope, Time};
 use crate::state::store::Watched;
 use crate::state::view::View;
@@ -79,6 +79,8 @@ pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, 
             ttl_s: ttl_s(&before.base, &scopes),
         });
     }
+    // Who waits for a change holds nothing of what was before: it is used again for what comes next.
+    drop(before);
     app.limits.count_change(&caller)?;
     let wish = Wish {
         change: ask.change.clone(),
@@ -93,9 +95,9 @@ pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, 
     let done = match app.state.change(wish).await {
         Ok(done) => done,
         Err(Refusal::Guarded(guards)) => {
-            let mut told = None;
-            if let Ok((_, after)) = draft(app, &before, &caller, &ask).await {
-                told = impact(app, before, after).await;
+            let (view, mut told) = (app.state.view(), None);
+            if let Ok((_, after)) = draft(app, &view, &caller, &ask).await {
+                told = impact(app, view, after).await;
             }
             return Err(Problem::from(Refusal::Guarded(guards)).with_impact(told));
         }
@@ -234,33 +236,22 @@ fn scopes_of(change: &Change, view: &View) -> Vec<Scope> {
 }
 
 fn steerings_of(base: &Base, scopes: &[Scope]) -> BTreeSet<u32> {
-    scopes.iter().flat_map(|scope| base.steerings_of(scope)).collect()
+    scopes.iter().flat_map(|scope| base.steerings_of(scope)).copied().collect()
 }
 
 /// The longest TTL of the records that scopes touch.
 fn ttl_s(base: &Base, scopes: &[Scope]) -> u32 {
-    let steerings = steerings_of(base, scopes);
-    let records = base.records.iter().filter(|record| steerings.contains(&record.steering));
-    records.map(|record| record.ttl.max).max().unwrap_or(0)
+    base.ttl_max_of(steerings_of(base, scopes))
 }
 
 /// Records that have nothing undrained, in words: they are never left without an answer.
 fn fail_open(base: &Base, scopes: &[Scope], model: &Model, now: Time) -> Option<String> {
-    let is_open = |steering: &u32| {
-        let mut answers =
-            base.steerings[*steering as usize].iter().filter(|answer| weight(model, answer) > 0.0);
-        answers.all(|answer| {
-            let mut drains = model.drains.values().filter(|drain| drain.scope.covers(answer));
-            drains.any(|drain| drain.percent_at_most(now) >= 100)
-        })
-    };
-    let open: BTreeSet<u32> = steerings_of(base, scopes).into_iter().filter(is_open).collect();
-    let mut records = base.records.iter().filter(|record| open.contains(&record.steering));
-    let first = records.next()?;
-    let name = match records.count() {
-        0 => first.name.clone(),
+    let out = Out::at_most(model, now);
+    let is_open = |steering: &u32| !out.leaves_any(&base.steerings[*steering as usize]);
+    let name = match base.names_of(steerings_of(base, scopes).into_iter().filter(is_open))? {
+        (first, 0) => first.to_string(),
         // Ten thousand names of one pool say the same.
-        more => format!("{} and {more} more records", first.name),
+        (first, more) => format!("{first} and {more} more records"),
     };
     Some(format!(
         "nothing is left undrained of {name}: they fail open, and go on answering with what is drained"

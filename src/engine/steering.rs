@@ -63,6 +63,8 @@ pub struct Steering {
     /// Whether it answers with CNAMEs.
     pub is_cname: bool,
     sites: Vec<Site>,
+    /// The answers that have data of each family.
+    having: [AnswerBits; 3],
 }
 
 /// A pool's answers at one PoP: the stacks a split chooses from. An answer of no pool is a site alone.
@@ -105,7 +107,13 @@ impl Steering {
         let is_cname = answers.iter().any(|answer| answer.cname.is_some());
         let slots = answers.iter().map(|answer| answer.slot).collect();
         let addresses = Arc::new(addresses);
-        Steering { answers, addresses, slots, chain, panic_threshold, is_cname, sites }
+        let having = Family::ALL.map(|family| {
+            let mut having = AnswerBits::default();
+            let has = answers.iter().enumerate().filter(|(_, answer)| family.has(answer));
+            has.for_each(|(index, _)| having.insert(index as u8));
+            having
+        });
+        Steering { answers, addresses, slots, chain, panic_threshold, is_cname, sites, having }
     }
 }
 
@@ -300,58 +308,60 @@ impl Plan {
             (Rung::Drained, None, false),
             (Rung::Drained, None, true),
         ];
-        let mut plan = Plan::default();
-        if !steering.answers.iter().any(|answer| family.has(answer)) {
-            return plan;
+        let having = steering.having[family as usize];
+        if having.is_empty() {
+            return Plan::default();
         }
+        // Mostly the first rung is the last.
+        let mut plan = Plan { ladder: Vec::with_capacity(1) };
         for (rung, whole_drains_only, ignore_health) in ladder {
             if live.panic && !ignore_health {
                 continue;
             }
             let rung = if live.panic && rung == Rung::Down { Rung::Up } else { rung };
-            let mut step = Step {
-                rung,
-                ignore_health,
-                candidates: Vec::new(),
-                settled: Settled::default(),
-                uncertain: AnswerBits::default(),
-                slots: Vec::new(),
+            let stack = |site: &Site, place: usize| {
+                let (answer, salt) = (site.answers[place], site.split_salts[place]);
+                let at = answer as usize;
+                let drained = match whole_drains_only {
+                    Some(false) => live.drained[at],
+                    Some(true) if live.drained[at] >= 100 => 100,
+                    _ => 0,
+                };
+                let out = drained >= 100
+                    || live.split[at] <= 0.0
+                    || site.is_split && !ignore_health && !live.meta[at].up.is_up()
+                    || !having.contains(answer);
+                (!out).then(|| Stack { answer, drained, salt, weight: live.split[at] })
             };
+            let mut candidates = Vec::with_capacity(steering.answers.len());
+            let (mut uncertain, mut always_leaves_one) = (AnswerBits::default(), false);
             for site in &steering.sites {
-                let stacks = site.answers.iter().zip(&site.split_salts).filter_map(|(&answer, &salt)| {
-                    let at = answer as usize;
-                    let drained = match whole_drains_only {
-                        Some(false) => live.drained[at],
-                        Some(true) if live.drained[at] >= 100 => 100,
-                        _ => 0,
-                    };
-                    let out = drained >= 100
-                        || live.split[at] <= 0.0
-                        || site.is_split && !ignore_health && !live.meta[at].up.is_up()
-                        || !family.has(&steering.answers[at]);
-                    (!out).then(|| Stack { answer, drained, salt, weight: live.split[at] })
-                });
-                let stacks: Vec<Stack> = stacks.collect();
-                if stacks.len() > 1 || stacks.iter().any(|stack| stack.drained > 0) {
-                    stacks.iter().for_each(|stack| step.uncertain.insert(stack.answer));
+                let (others, mut has_coin) = (candidates.len(), false);
+                for stack in (0..site.answers.len()).filter_map(|place| stack(site, place)) {
+                    candidates.push(stack.answer);
+                    has_coin |= stack.drained > 0;
+                    always_leaves_one |= stack.drained == 0;
                 }
-                if !stacks.is_empty() {
-                    step.candidates.extend(stacks.iter().map(|stack| stack.answer));
-                    step.slots.push(Slot { drain_salt: site.drain_salt, stacks });
+                let here = &candidates[others..];
+                if has_coin || here.len() > 1 {
+                    here.iter().for_each(|answer| uncertain.insert(*answer));
                 }
             }
-            if step.candidates.is_empty() {
+            if candidates.is_empty() {
                 continue;
             }
-            step.candidates.sort_unstable();
-            let always_leaves_one =
-                step.slots.iter().any(|slot| slot.stacks.iter().any(|stack| stack.drained == 0));
-            if step.uncertain.is_empty() {
-                step.slots.clear();
+            candidates.sort_unstable();
+            let (mut settled, mut slots) = (Settled::default(), Vec::new());
+            if uncertain.is_empty() {
                 let answers = Answers { fixed: &steering.answers, live: &live.meta };
-                step.settled = Settled::new(&steering.chain, &step.candidates, ignore_health, &answers);
+                settled = Settled::new(&steering.chain, &candidates, ignore_health, &answers);
+            } else {
+                let stacks =
+                    |site: &Site| (0..site.answers.len()).filter_map(|place| stack(site, place)).collect();
+                let slot = |site: &Site| Slot { drain_salt: site.drain_salt, stacks: stacks(site) };
+                slots.extend(steering.sites.iter().map(slot).filter(|slot| !slot.stacks.is_empty()));
             }
-            plan.ladder.push(step);
+            plan.ladder.push(Step { rung, ignore_health, candidates, settled, uncertain, slots });
             if always_leaves_one {
                 break;
             }

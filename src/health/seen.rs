@@ -89,7 +89,7 @@ impl<'s> Seen<'s> {
     /// Share of a pool's capacity that verdicts and health's own drains take out, 0 to 1; `asked` counts too.
     pub fn down_capacity(&self, pool: &str, applied: &BTreeMap<String, VerdictValue>, asked: &[Out]) -> f64 {
         let pops = self.base.pops_of(pool);
-        let capacities = self.policy(pool).capacities(pops.iter().copied());
+        let capacities: BTreeMap<&str, f64> = self.policy(pool).capacities(pops.iter().copied()).collect();
         let all: f64 = capacities.values().sum();
         let out_of = |answer: &BaseAnswer| {
             if applied.get(&answer.id).is_some_and(|said| !said.up) {

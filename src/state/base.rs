@@ -49,6 +49,21 @@ pub struct BasePool {
     pub policy: PoolPolicy,
     /// Its answers.
     pub answers: Vec<BaseAnswer>,
+    /// Which of them stand at each PoP.
+    pub by_pop: BTreeMap<String, Vec<usize>>,
+}
+
+impl BasePool {
+    /// A pool with these answers.
+    pub fn new(place: Place, policy: PoolPolicy, answers: Vec<BaseAnswer>) -> BasePool {
+        let mut by_pop = BTreeMap::<String, Vec<usize>>::new();
+        for (at, answer) in answers.iter().enumerate() {
+            if let Some(pop) = &answer.pop {
+                by_pop.entry(pop.clone()).or_default().push(at);
+            }
+        }
+        BasePool { place, policy, answers, by_pop }
+    }
 }
 
 /// One answer, as the files have it.
@@ -95,11 +110,23 @@ pub struct BaseRecord {
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     by_answer: HashMap<String, Vec<u32>>,
-    by_pop: HashMap<String, BTreeSet<u32>>,
-    by_pool: HashMap<String, BTreeSet<u32>>,
-    by_stack: HashMap<String, BTreeSet<u32>>,
+    by_pop: HashMap<String, Vec<u32>>,
+    by_pool: HashMap<String, Vec<u32>>,
+    by_stack: HashMap<String, Vec<u32>>,
     /// Steerings of records whose TTL has a range, with the longest of them.
     ranged: BTreeMap<u32, u32>,
+    /// The records of each steering: thousands may share one, and a change does not ask them all.
+    records: Vec<Records>,
+}
+
+/// What the records of a steering have in common.
+#[derive(Clone, Copy, Debug, Default)]
+struct Records {
+    /// The first of them.
+    first: usize,
+    count: usize,
+    /// The longest TTL.
+    ttl_max: u32,
 }
 
 impl Base {
@@ -109,22 +136,35 @@ impl Base {
         for (steering, answers) in self.steerings.iter().enumerate() {
             let steering = steering as u32;
             for answer in answers {
-                index.by_answer.entry(answer.id.clone()).or_default().push(steering);
+                let id = Some(&answer.id);
                 let named = [
-                    (&mut index.by_pop, &answer.pop),
-                    (&mut index.by_pool, &answer.pool),
-                    (&mut index.by_stack, &answer.stack),
+                    (&mut index.by_answer, id),
+                    (&mut index.by_pop, answer.pop.as_ref()),
+                    (&mut index.by_pool, answer.pool.as_ref()),
+                    (&mut index.by_stack, answer.stack.as_ref()),
                 ];
                 for (map, name) in named {
-                    if let Some(name) = name {
-                        map.entry(name.clone()).or_default().insert(steering);
+                    let Some(name) = name else { continue };
+                    let steerings = map.entry(name.clone()).or_default();
+                    // Each once, in their order.
+                    if steerings.last() != Some(&steering) {
+                        steerings.push(steering);
                     }
                 }
             }
         }
-        for record in self.records.iter().filter(|record| record.ttl.min < record.ttl.max) {
-            let most = index.ranged.entry(record.steering).or_default();
-            *most = record.ttl.max.max(*most);
+        index.records = vec![Records::default(); self.steerings.len()];
+        for (at, record) in self.records.iter().enumerate() {
+            let records = &mut index.records[record.steering as usize];
+            if records.count == 0 {
+                records.first = at;
+            }
+            records.count += 1;
+            records.ttl_max = record.ttl.max.max(records.ttl_max);
+            if record.ttl.min < record.ttl.max {
+                let most = index.ranged.entry(record.steering).or_default();
+                *most = record.ttl.max.max(*most);
+            }
         }
         self.index = index;
         self
@@ -133,6 +173,22 @@ impl Base {
     /// Steerings of records whose TTL has a range, with the longest of them in seconds.
     pub fn ranged(&self) -> &BTreeMap<u32, u32> {
         &self.index.ranged
+    }
+
+    /// The records of some steerings: the name of the first, and how many more there are.
+    pub fn names_of(&self, steerings: impl IntoIterator<Item = u32>) -> Option<(&str, usize)> {
+        let records = steerings.into_iter().map(|steering| &self.index.records[steering as usize]);
+        let both = |(first, count): (usize, usize), records: &Records| {
+            (first.min(records.first), count + records.count)
+        };
+        let (first, count) = records.filter(|records| records.count > 0).fold((usize::MAX, 0), both);
+        Some((&self.records.get(first)?.name, count - 1))
+    }
+
+    /// The longest TTL of the records of some steerings, in seconds.
+    pub fn ttl_max_of(&self, steerings: impl IntoIterator<Item = u32>) -> u32 {
+        let records = steerings.into_iter().map(|steering| &self.index.records[steering as usize]);
+        records.map(|records| records.ttl_max).max().unwrap_or(0)
     }
 
     /// Every answer once: those of pools, then those of records.
@@ -144,8 +200,9 @@ impl Base {
 
     /// The stacks of a pool at a PoP, with the files' weights.
     pub fn stacks<'b>(&'b self, pool: &str, pop: &'b str) -> impl Iterator<Item = &'b BaseAnswer> {
-        let answers = self.pools.get(pool).map_or(&[][..], |pool| &pool.answers);
-        answers.iter().filter(move |answer| answer.pop.as_deref() == Some(pop))
+        let pool = self.pools.get(pool);
+        let here = pool.and_then(|pool| Some((pool, pool.by_pop.get(pop)?)));
+        here.into_iter().flat_map(|(pool, here)| here.iter().map(|at| &pool.answers[*at]))
     }
 
     /// Whether some answer is in both scopes. There may be thousands of drains to be asked: what their fields
@@ -156,15 +213,14 @@ impl Base {
             (Some(_), _) => Some(one.clone()),
             (None, Some(_)) => Some(other.clone()),
         };
-        let steerings = both.map_or(Vec::new(), |both| self.steerings_of(&both));
+        let steerings = both.as_ref().map_or(&[][..], |both| self.steerings_of(both));
         let mut answers = steerings.iter().flat_map(|steering| &self.steerings[*steering as usize]);
         answers.any(|answer| one.covers(answer) && other.covers(answer))
     }
 
     /// The PoPs of a pool.
     pub fn pops_of(&self, pool: &str) -> BTreeSet<&str> {
-        let answers = self.pools.get(pool).map_or(&[][..], |pool| &pool.answers);
-        answers.iter().filter_map(|answer| answer.pop.as_deref()).collect()
+        self.pools.get(pool).into_iter().flat_map(|pool| pool.by_pop.keys()).map(String::as_str).collect()
     }
 
     /// The steerings that hold an answer.
@@ -172,10 +228,10 @@ impl Base {
         self.index.by_answer.get(id).map_or(&[], |steerings| steerings)
     }
 
-    /// The steerings that a scope may touch: those of the field that the fewest have.
-    pub fn steerings_of(&self, scope: &Scope) -> Vec<u32> {
+    /// The steerings that a scope may touch, in their order: those of the field that the fewest have.
+    pub fn steerings_of(&self, scope: &Scope) -> &[u32] {
         if let Some(answer) = &scope.answer {
-            return self.steerings_of_answer(answer).to_vec();
+            return self.steerings_of_answer(answer);
         }
         let maps = [
             (&self.index.by_pop, &scope.pop),
@@ -185,8 +241,7 @@ impl Base {
         let named = maps.into_iter().filter_map(|(map, name)| Some(map.get(name.as_ref()?)));
         // What one field knows nowhere, the scope has nowhere.
         let sets: Option<Vec<_>> = named.collect();
-        let fewest = sets.unwrap_or_default().into_iter().min_by_key(|set| set.len());
-        fewest.map_or(Vec::new(), |set| set.iter().copied().collect())
+        sets.unwrap_or_default().into_iter().min_by_key(|set| set.len()).map_or(&[], |set| set)
     }
 }
 

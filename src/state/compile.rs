@@ -295,7 +295,7 @@ impl Compiler<'_> {
         let pools = chains.pools.iter().map(|(name, pool)| {
             let answers = self.pool_answers(name);
             let (place, policy) = (pool.place.clone(), pool.policy.clone());
-            (name.clone(), BasePool { place, policy, answers })
+            (name.clone(), BasePool::new(place, policy, answers))
         });
         let pools = pools.collect();
         let feeds = chains.feeds.iter().map(|(name, feed)| (name.clone(), feed.value.clone()));

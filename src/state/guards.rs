@@ -3,95 +3,99 @@
 //! A guard compares what would be with what is: what is bad already does not stand in the way of a change
 //! that makes it no worse.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 
-use super::base::{Base, BaseAnswer};
+use super::base::{Base, BaseAnswer, BasePool};
 use super::live::{Percents, weight};
 use super::model::{Model, RowChange, Scope, Time};
 use super::policy::in_force;
 
 /// What the guards say of a change, in words: what would happen. Only what its rows touch can become worse, and
-/// nothing else is looked at.
+/// nothing else is looked at; and how it was is asked only where it would be bad.
 pub fn guards(base: &Base, before: &Model, after: &Model, rows: &[RowChange], now: Time) -> Vec<String> {
-    let scopes: Vec<Scope> = rows.iter().flat_map(RowChange::scopes).collect();
-    let steerings: BTreeSet<u32> = scopes.iter().flat_map(|scope| base.steerings_of(scope)).collect();
-    let mut said = emptied(base, before, after, &steerings, now);
+    let scopes: BTreeSet<Scope> = rows.iter().flat_map(RowChange::scopes).collect();
+    let (was, is) = (LazyCell::new(|| Out::at_most(before, now)), Out::at_most(after, now));
+    let mut said: Vec<String> = emptied(base, &was, &is, &scopes).into_iter().collect();
     let is_touched = |answer: &BaseAnswer| scopes.iter().any(|scope| scope.covers(answer));
     for (name, _) in base.pools.iter().filter(|(_, pool)| pool.answers.iter().any(is_touched)) {
-        let (was, is) = (drained_capacity(base, before, name, now), drained_capacity(base, after, name, now));
         let most = in_force(base, after, name).max_drained_capacity;
-        if is > most && is > was {
+        let out = is.capacity(base, name);
+        if out <= most {
+            continue;
+        }
+        let out_before = was.capacity(base, name);
+        if out > out_before {
             said.push(format!(
                 "drains would take {:.0} % of the capacity of pool {name}, more than its \
                  max_drained_capacity of {:.0} % (now {:.0} %)",
-                is * 100.0,
+                out * 100.0,
                 most * 100.0,
-                was * 100.0
+                out_before * 100.0
             ));
         }
     }
     said
 }
 
-/// Share of a pool's capacity that drains and weights take out together, 0 to 1.
-pub fn drained_capacity(base: &Base, model: &Model, pool: &str, now: Time) -> f64 {
-    let capacities = in_force(base, model, pool).capacities(base.pops_of(pool).into_iter());
-    let all: f64 = capacities.values().sum();
-    if all <= 0.0 {
-        return 0.0;
-    }
-    let out = capacities.iter().map(|(pop, capacity)| capacity * taken_out(base, model, pool, pop, now));
-    // What the files leave without weight is no drain.
-    let never = capacities.iter().map(|(pop, capacity)| {
-        let stacks = base.stacks(pool, pop);
-        if stacks.into_iter().all(|answer| answer.weight <= 0.0) { *capacity } else { 0.0 }
-    });
-    (out.sum::<f64>() - never.sum::<f64>()).max(0.0) / all
+/// What drains and weights take out together.
+pub struct Out<'m> {
+    model: &'m Model,
+    drained: Percents<'m>,
 }
 
-/// How much of a pool's PoP is taken out: by drains and by splits of weight 0 together, 0 to 1.
-fn taken_out(base: &Base, model: &Model, pool: &str, pop: &str, now: Time) -> f64 {
-    let stacks = base.stacks(pool, pop).filter(|answer| weight(model, answer) > 0.0);
-    let out = stacks.map(|answer| {
-        let covers = model.drains.values().filter(|drain| drain.scope.covers(answer));
-        covers.map(|drain| drain.percent_at_most(now)).max().unwrap_or(0)
-    });
-    // While one stack is left, a client that loses the other goes there.
-    f64::from(out.min().unwrap_or(100)) / 100.0
+impl<'m> Out<'m> {
+    /// With each drain at its fullest.
+    pub fn at_most(model: &'m Model, now: Time) -> Out<'m> {
+        Out { model, drained: Percents::new(model, |drain| drain.percent_at_most(now)) }
+    }
+
+    /// Share of a pool's capacity, 0 to 1.
+    pub fn capacity(&self, base: &Base, pool: &str) -> f64 {
+        let BasePool { answers, by_pop, .. } = &base.pools[pool];
+        let capacities = in_force(base, self.model, pool).capacities(by_pop.keys().map(String::as_str));
+        let (mut all, mut taken, mut never) = (0.0, 0.0, 0.0);
+        for ((_, capacity), here) in capacities.zip(by_pop.values()) {
+            let here = || here.iter().map(|at| &answers[*at]);
+            // While one stack is left, a client that loses the other goes there.
+            let used = here().filter(|answer| weight(self.model, answer) > 0.0);
+            let out = used.map(|answer| self.drained.of(answer)).min().unwrap_or(100);
+            all += capacity;
+            taken += capacity * f64::from(out) / 100.0;
+            // What the files leave without weight is no drain.
+            if here().all(|answer| answer.weight <= 0.0) {
+                never += capacity;
+            }
+        }
+        if all > 0.0 { f64::max(taken - never, 0.0) / all } else { 0.0 }
+    }
+
+    /// Whether it leaves any of these answers to some client.
+    pub fn leaves_any(&self, answers: &[BaseAnswer]) -> bool {
+        answers.iter().any(|answer| weight(self.model, answer) > 0.0 && self.drained.of(answer) < 100)
+    }
 }
 
 /// Records of some steerings that would have nothing undrained.
-fn emptied(base: &Base, before: &Model, after: &Model, steerings: &BTreeSet<u32>, now: Time) -> Vec<String> {
-    let drained = |model| Percents::new(model, |drain| drain.percent_at_most(now));
-    let has_any = |model: &Model, drained: &Percents, answers: &[BaseAnswer]| {
-        answers.iter().any(|answer| weight(model, answer) > 0.0 && drained.of(answer) < 100)
+fn emptied<'m>(
+    base: &Base,
+    was: &LazyCell<Out<'m>, impl FnOnce() -> Out<'m>>,
+    is: &Out,
+    scopes: &BTreeSet<Scope>,
+) -> Option<String> {
+    let is_emptied = |steering: &u32| {
+        let answers = &base.steerings[*steering as usize];
+        !is.leaves_any(answers) && was.leaves_any(answers)
     };
-    let (was, is) = (drained(before), drained(after));
-    let is_emptied =
-        |answers: &Vec<BaseAnswer>| !has_any(after, &is, answers) && has_any(before, &was, answers);
-    let emptied: BTreeSet<u32> = steerings
-        .iter()
-        .copied()
-        .filter(|steering| is_emptied(&base.steerings[*steering as usize]))
-        .collect();
-    if emptied.is_empty() {
-        return Vec::new();
-    }
-    let names: Vec<&str> = base
-        .records
-        .iter()
-        .filter(|record| emptied.contains(&record.steering))
-        .map(|record| record.name.as_str())
-        .collect();
-    match names.as_slice() {
-        [] => Vec::new(),
-        [name] => {
-            vec![format!("nothing of {name} would be left undrained; it would go on with what is drained")]
-        }
-        [name, more @ ..] => vec![format!(
-            "nothing of {name} and {} more records would be left undrained; they would go on with what is \
-             drained",
-            more.len()
-        )],
-    }
+    // One that two scopes touch counts once.
+    let touched = scopes.iter().flat_map(|scope| base.steerings_of(scope)).copied();
+    let emptied: BTreeSet<u32> = touched.filter(is_emptied).collect();
+    let (name, more) = base.names_of(emptied)?;
+    Some(match more {
+        0 => format!("nothing of {name} would be left undrained; it would go on with what is drained"),
+        more => format!(
+            "nothing of {name} and {more} more records would be left undrained; they would go on with what is \
+             drained"
+        ),
+    })
 }

@@ -19,7 +19,7 @@ use super::model::{Drain, LiveValues, Model, Scope, Time};
 use super::policy::Stale;
 use super::ttl::upcoming;
 use crate::chain::LiveMeta;
-use crate::engine::steering::{Live, Steering, Upcoming};
+use crate::engine::steering::{Addresses, Live, Steering, Upcoming};
 
 /// What feeds and monitors say, by answer. A copy shares what does not change: what readers hold stays as it is
 /// while one value of thousands is replaced.
@@ -181,9 +181,23 @@ impl Values {
         self.acts = Arc::new(acts);
     }
 
-    /// Whether some of an answer's addresses fail.
-    fn has_failing(&self, answer: &BaseAnswer) -> bool {
-        self.verdicts.get(&answer.id).is_some_and(|verdict| !verdict.failing.is_empty())
+    /// The live meta of a steering's answers, and the addresses of theirs that do not fail.
+    fn said_of(
+        &self,
+        answers: &[BaseAnswer],
+        steering: &Steering,
+        now: Time,
+    ) -> (Vec<LiveMeta>, Arc<Addresses>) {
+        let verdicts: Vec<Option<&VerdictValue>> =
+            answers.iter().map(|answer| self.verdicts.get(&answer.id)).collect();
+        let both = answers.iter().zip(&verdicts);
+        let meta = both.map(|(answer, verdict)| self.meta_of(answer, *verdict, now)).collect();
+        let failing = |answer: usize, address| {
+            verdicts[answer].is_some_and(|verdict| verdict.failing.contains(&address))
+        };
+        let all = &steering.addresses;
+        let fails = verdicts.iter().flatten().any(|verdict| !verdict.failing.is_empty());
+        (meta, if fails { Arc::new(all.without(failing)) } else { all.clone() })
     }
 
     /// The next time at which a value becomes stale. It looks at every value.
@@ -200,6 +214,10 @@ impl Values {
 
     /// The answer's live meta.
     pub fn live_meta(&self, answer: &BaseAnswer, now: Time) -> LiveMeta {
+        self.meta_of(answer, self.verdicts.get(&answer.id), now)
+    }
+
+    fn meta_of(&self, answer: &BaseAnswer, verdict: Option<&VerdictValue>, now: Time) -> LiveMeta {
         let counted = |feed: &str| self.feed(feed, &answer.id).iter().map(move |value| value.counted(now));
         let mut meta = answer.live.values(|feed| {
             counted(feed).filter_map(|counted| match counted {
@@ -212,7 +230,7 @@ impl Values {
         if answer.live.feeds().any(|(_, feed)| is_silent(feed)) {
             meta.up.feed = Some(false);
         }
-        meta.up.verdict = self.verdicts.get(&answer.id).map(|verdict| verdict.up);
+        meta.up.verdict = verdict.map(|verdict| verdict.up);
         self.loads.fill(answer, &mut meta, now);
         meta
     }
@@ -327,7 +345,8 @@ impl<'m> Percents<'m> {
 /// The weight of an answer's stack: the split's, else the files'.
 pub fn weight(model: &Model, answer: &BaseAnswer) -> f64 {
     let split = match (&answer.pool, &answer.pop) {
-        (Some(pool), Some(pop)) => model.splits.get(&(pool.clone(), pop.clone())),
+        // Where nothing is split, nothing need be looked for.
+        (Some(pool), Some(pop)) if !model.splits.is_empty() => model.splits.get(&(pool.clone(), pop.clone())),
         _ => None,
     };
     let written = split.and_then(|split| split.weights.get(answer.stack.as_deref().unwrap_or("")));
@@ -340,32 +359,13 @@ pub enum Touched {
     /// Any.
     All,
     /// These alone.
-    Steerings(BTreeSet<u32>),
+    Steerings(Vec<u32>),
+    /// These, by what is wanted: what feeds and monitors say of them is as it was, and is not looked for.
+    Wanted(Vec<u32>),
 }
 
-impl Touched {
-    /// None.
-    pub fn nothing() -> Touched {
-        Touched::Steerings(BTreeSet::new())
-    }
-
-    /// These too.
-    pub fn add(&mut self, more: impl IntoIterator<Item = u32>) {
-        if let Touched::Steerings(set) = self {
-            set.extend(more);
-        }
-    }
-
-    /// Both.
-    pub fn merge(&mut self, other: Touched) {
-        match other {
-            Touched::All => *self = Touched::All,
-            Touched::Steerings(set) => self.add(set),
-        }
-    }
-}
-
-/// Compiles the live part of the steerings that may have changed; `live` holds what was in force.
+/// Compiles the live part of the steerings that may have changed; `live` holds what was in force. Says which are
+/// others now.
 pub fn refresh(
     live: &mut [Arc<Live>],
     touched: &Touched,
@@ -374,29 +374,36 @@ pub fn refresh(
     model: &Model,
     values: &Values,
     now: Time,
-) {
+) -> Vec<u32> {
     let in_force = Percents::new(model, |drain| drain.percent_at(now));
-    let mut refresh = |at: usize| {
+    let mut changed = Vec::new();
+    let mut refresh = |at: usize, is_said_anew: bool| {
         let answers = &base.steerings[at];
-        let meta: Vec<LiveMeta> = answers.iter().map(|answer| values.live_meta(answer, now)).collect();
         let drained: Vec<u8> = answers.iter().map(|answer| in_force.of(answer)).collect();
         let split: Vec<f64> = answers.iter().map(|answer| weight(model, answer)).collect();
-        let (old, all) = (&live[at], &steerings[at].addresses);
-        let failing = |answer: usize, address| {
-            let verdict = values.verdicts.get(&answers[answer].id);
-            verdict.is_some_and(|verdict| verdict.failing.contains(&address))
+        let old = &live[at];
+        let (meta, addresses) = match is_said_anew {
+            true => values.said_of(answers, &steerings[at], now),
+            false => (old.meta.clone(), old.addresses.clone()),
         };
-        let fails = answers.iter().any(|answer| values.has_failing(answer));
-        let addresses = if fails { Arc::new(all.without(failing)) } else { all.clone() };
         let most = base.ranged().get(&(at as u32));
         let upcoming = most.map_or(Upcoming::default(), |&most| upcoming(answers, model, values, now, most));
         let is_same = old.meta == meta && old.drained == drained && old.split == split;
         if !is_same || old.addresses != addresses || old.upcoming != upcoming {
             live[at] = Live::with_addresses(&steerings[at], addresses, meta, drained, split, upcoming);
+            changed.push(at as u32);
         }
     };
+    let each = |some: &[u32]| {
+        let mut some = some.to_vec();
+        some.sort_unstable();
+        some.dedup();
+        some.into_iter().map(|at| at as usize)
+    };
     match touched {
-        Touched::All => (0..steerings.len()).for_each(refresh),
-        Touched::Steerings(set) => set.iter().for_each(|at| refresh(*at as usize)),
+        Touched::All => (0..steerings.len()).for_each(|at| refresh(at, true)),
+        Touched::Steerings(some) => each(some).for_each(|at| refresh(at, true)),
+        Touched::Wanted(some) => each(some).for_each(|at| refresh(at, false)),
     }
+    changed
 }

@@ -186,15 +186,16 @@ impl PoolPolicy {
         self.failover.clone().or_else(|| self.return_steps.as_ref().map(of_return))
     }
 
-    /// What the pool can hold at each of these PoPs.
-    pub fn capacities<'p>(&self, pops: impl Iterator<Item = &'p str>) -> BTreeMap<String, f64> {
-        let pops: Vec<&str> = pops.collect();
+    /// What the pool can hold at each of these PoPs, in their order.
+    pub fn capacities<'p>(
+        &self,
+        pops: impl Iterator<Item = &'p str> + Clone,
+    ) -> impl Iterator<Item = (&'p str, f64)> {
         // A row of the store may name PoPs that have gone.
-        let written: Vec<f64> = pops.iter().filter_map(|pop| self.capacity.get(*pop).copied()).collect();
-        let average =
-            if written.is_empty() { 1.0 } else { written.iter().sum::<f64>() / written.len() as f64 };
-        let capacity = |pop: &str| self.capacity.get(pop).copied().unwrap_or(average);
-        pops.into_iter().map(|pop| (pop.to_string(), capacity(pop))).collect()
+        let written = pops.clone().filter_map(|pop| self.capacity.get(pop));
+        let (sum, count) = written.fold((0.0, 0), |(sum, count), written| (sum + written, count + 1));
+        let average = if count == 0 { 1.0 } else { sum / f64::from(count) };
+        pops.map(move |pop| (pop, self.capacity.get(pop).copied().unwrap_or(average)))
     }
 }
 

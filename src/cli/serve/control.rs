@@ -243,7 +243,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The steerings of which two models want something else.
-pub fn changed(view: &View, model: &Model) -> BTreeSet<u32> {
+pub fn changed(view: &View, model: &Model) -> Vec<u32> {
     let old = &view.model;
     let drains = |some: &Model, other: &Model| -> Vec<Scope> {
         let is_other = |drain: &&Drain| other.drains.get(&drain.id) != Some(drain);
@@ -262,7 +262,7 @@ pub fn changed(view: &View, model: &Model) -> BTreeSet<u32> {
     scopes.extend(drains(model, old));
     scopes.extend(splits(old, model));
     scopes.extend(splits(model, old));
-    scopes.iter().flat_map(|scope| view.base.steerings_of(scope)).collect()
+    scopes.iter().flat_map(|scope| view.base.steerings_of(scope)).copied().collect()
 }
 
 /// What would be served of a model at a time, as far as some steerings go.

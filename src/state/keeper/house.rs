@@ -1,6 +1,5 @@
 //! What is done because time has passed, and what is done with the store as a whole.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -82,9 +81,9 @@ impl Keeper {
             let at = **steering as usize;
             current.live[at].upcoming != upcoming(&base.steerings[at], model, values, self.now, **most)
         };
-        let touched: BTreeSet<u32> = base.ranged().iter().filter(is_other).map(|(at, _)| *at).collect();
+        let touched: Vec<u32> = base.ranged().iter().filter(is_other).map(|(at, _)| *at).collect();
         if !touched.is_empty() {
-            self.publish(&Touched::Steerings(touched));
+            self.publish(&Touched::Wanted(touched));
         }
     }
 

@@ -369,29 +369,29 @@ impl Keeper {
             number: snapshot.revision,
         };
         self.rejected = None;
-        self.publish_from(snapshot, &Touched::All);
+        let begun = Instant::now();
+        let mut next = snapshot;
+        self.refresh(&mut next, &Touched::All);
+        self.publisher.publish(next);
+        self.published(begun);
     }
 
     /// Serves what may have changed.
     fn publish(&mut self, touched: &Touched) {
-        let current = self.publisher.current().load_full();
-        let next = Snapshot {
-            revision: current.revision,
-            zones: current.zones.clone(),
-            records: current.records.clone(),
-            steerings: current.steerings.clone(),
-            live: current.live.clone(),
-            identity: current.identity.clone(),
-        };
-        self.publish_from(next, touched);
+        let begun = Instant::now();
+        let mut next = self.publisher.prepare();
+        let changed = self.refresh(&mut next, touched);
+        self.publisher.publish_changed(next, &changed);
+        self.published(begun);
     }
 
-    fn publish_from(&mut self, mut next: Snapshot, touched: &Touched) {
-        let begun = Instant::now();
+    fn refresh(&self, next: &mut Snapshot, touched: &Touched) -> Vec<u32> {
         next.revision = self.wanted.revision;
         let (base, values) = (&self.base, &self.values);
-        refresh(&mut next.live, touched, &next.steerings, base, &self.wanted, values, self.now);
-        self.publisher.publish(next);
+        refresh(&mut next.live, touched, &next.steerings, base, &self.wanted, values, self.now)
+    }
+
+    fn published(&mut self, begun: Instant) {
         self.timings.publish.add(begun.elapsed(), self.now);
         self.find_due();
         self.show();

@@ -14,7 +14,7 @@ use crate::state::model::{Scope, Time};
 
 impl Keeper {
     pub(super) fn take_feed(&mut self, feed: &str, values: Vec<(String, FeedValue)>) -> Vec<Fed> {
-        let mut touched = Touched::nothing();
+        let mut touched = Vec::new();
         let mut held = (*self.values).clone();
         let fed = values.into_iter().map(|(answer, mut value)| {
             if value.made_at > self.now + CLOCK_SKEW {
@@ -26,7 +26,7 @@ impl Keeper {
             if older.len() == count {
                 return Fed::Older;
             }
-            touched.add(self.base.steerings_of_answer(&answer).iter().copied());
+            touched.extend(self.base.steerings_of_answer(&answer));
             let json = serde_json::to_string(held.feed(feed, &answer)).expect("values are JSON");
             self.unwritten.insert(format!("feed/{feed}/{answer}"), Some(json));
             let stale_at = stale_at.filter(|at| *at >= self.now);
@@ -35,7 +35,7 @@ impl Keeper {
         });
         let fed = fed.collect();
         self.values = Arc::new(held);
-        self.publish(&touched);
+        self.publish(&Touched::Steerings(touched));
         fed
     }
 
@@ -45,15 +45,15 @@ impl Keeper {
             return;
         }
         let (loads, replies): (Vec<_>, Vec<_>) = said.into_iter().unzip();
-        let mut touched = Touched::nothing();
+        let mut touched = Vec::new();
         let mut held = (*self.values).clone();
         for load in loads.into_iter().flatten() {
-            touched.add(self.base.steerings_of_answer(&load.answer).iter().copied());
+            touched.extend(self.base.steerings_of_answer(&load.answer));
             let fresh_until = held.loads.put(load, self.now);
             self.stale = self.stale.into_iter().chain([fresh_until]).min();
         }
         self.values = Arc::new(held);
-        self.publish(&touched);
+        self.publish(&Touched::Steerings(touched));
         for reply in replies {
             // Who told may not wait.
             let _ = reply.send(());
@@ -61,27 +61,25 @@ impl Keeper {
     }
 
     pub(super) fn take_verdicts(&mut self, verdicts: Vec<(String, Option<VerdictValue>)>) {
-        let mut touched = Touched::nothing();
+        let mut touched = Vec::new();
         let mut held = (*self.values).clone();
         for (answer, verdict) in verdicts {
-            touched.add(self.base.steerings_of_answer(&answer).iter().copied());
+            touched.extend(self.base.steerings_of_answer(&answer));
             let json =
                 verdict.as_ref().map(|verdict| serde_json::to_string(verdict).expect("verdicts are JSON"));
             self.unwritten.insert(format!("verdict/{answer}"), json);
             held.put_verdict(&answer, verdict);
         }
         self.values = Arc::new(held);
-        self.publish(&touched);
+        self.publish(&Touched::Steerings(touched));
     }
 
     /// What health will do by itself matters to TTLs alone.
     pub(super) fn take_acts(&mut self, acts: BTreeMap<Scope, Time>) {
-        let mut touched = Touched::nothing();
-        for scope in self.values.acts().keys().chain(acts.keys()) {
-            touched.add(self.base.steerings_of(scope));
-        }
+        let scopes = self.values.acts().keys().chain(acts.keys());
+        let touched = scopes.flat_map(|scope| self.base.steerings_of(scope)).copied().collect();
         Arc::make_mut(&mut self.values).put_acts(acts);
-        self.publish(&touched);
+        self.publish(&Touched::Wanted(touched));
     }
 }
 

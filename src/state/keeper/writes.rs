@@ -1,5 +1,6 @@
 //! The road of a write: decide, commit, hear back, serve.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use super::{Keeper, Kept, TRIES};
 use crate::state::change::{self, Change, Refusal, Situation};
 use crate::state::handle::{Done, Note, Reply, Wish};
 use crate::state::live::Touched;
-use crate::state::model::{Entry, Model, Row, RowChange};
+use crate::state::model::{Entry, Model, Row, RowChange, Scope};
 use crate::state::store::{CommitError, Store, StoreError, Watched};
 
 /// What is said when a commit lost too often.
@@ -90,7 +91,7 @@ impl Keeper {
         wishes: &[Wish],
         error: &StoreError,
     ) -> Vec<Result<Done, Refusal>> {
-        let mut touched = Touched::nothing();
+        let mut touched = Vec::new();
         let answers = wishes.iter().map(|wish| {
             let wanted = self.wanted.clone();
             let (mut done, entry) = self.decide(wish, &wanted, &[])?;
@@ -106,7 +107,7 @@ impl Keeper {
                 };
                 return Err(Refusal::Unavailable(format!("the state cannot be written: {error}{advice}")));
             }
-            touched.merge(self.touched_by(&entry));
+            touched.extend(self.touched_by(&entry));
             let mut wanted = (*wanted).clone();
             entry.rows.iter().for_each(|row| wanted.set(&row.key, row.after.clone()));
             // It counts as a revision, so that whoever expected the one before is told.
@@ -118,7 +119,7 @@ impl Keeper {
             Ok(done)
         });
         let answers = answers.collect();
-        self.publish(&touched);
+        self.publish(&Touched::Wanted(touched));
         answers
     }
 
@@ -223,9 +224,9 @@ impl Keeper {
                 return Ok(());
             }
         };
-        let mut touched = Touched::nothing();
+        let mut touched = Vec::new();
         for entry in &entries {
-            touched.merge(self.touched_by(entry));
+            touched.extend(self.touched_by(entry));
             self.model.apply(entry);
             // Ours leave when they come back: whether a commit happened that failed is known only then.
             if let Some(at) = self.pending.iter().position(|pending| is_same(pending, entry)) {
@@ -234,7 +235,7 @@ impl Keeper {
         }
         if !entries.is_empty() {
             self.want();
-            self.publish(&touched);
+            self.publish(&Touched::Wanted(touched));
         }
         entries.into_iter().for_each(|entry| self.tell(entry));
         Ok(())
@@ -289,12 +290,9 @@ impl Keeper {
     }
 
     /// Which steerings a change may touch.
-    pub(super) fn touched_by(&self, entry: &Entry) -> Touched {
-        let mut touched = Touched::nothing();
-        for scope in entry.rows.iter().flat_map(RowChange::scopes) {
-            touched.add(self.base.steerings_of(&scope));
-        }
-        touched
+    fn touched_by(&self, entry: &Entry) -> Vec<u32> {
+        let scopes: BTreeSet<Scope> = entry.rows.iter().flat_map(RowChange::scopes).collect();
+        scopes.iter().flat_map(|scope| self.base.steerings_of(scope)).copied().collect()
     }
 
     /// Writes what is served from memory alone.
