@@ -3,7 +3,6 @@
 //! What is wrong with one of thousands of values is no reason to leave the others out: each is taken or refused
 //! alone, for a mistake in it as for a newer one that is held, because values overtake each other on their way.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -111,8 +110,7 @@ pub async fn give(
     }
     let view = app.state.view();
     let now = app.now(&view);
-    let fed = Takers::new(&view.base, &feed);
-    if fed.all.is_empty() {
+    if !view.base.has_takers(&feed) {
         return Err(Problem::not_found(format!(
             "no answer takes values from a feed {feed}; write `{{ feed = \"{feed}\" }}` as a value of their meta in \
              filter-chains, such as `meta = {{ connections = {{ feed = \"{feed}\" }} }}` under [pool.NAME]"
@@ -123,7 +121,7 @@ pub async fn give(
     let mut wrong: Vec<Problem> = Vec::new();
     for (at, new) in body.values.into_iter().enumerate() {
         let of_field = |problem: Problem| problem.of_field(format!("values[{at}]"));
-        match taken(new, &feed, &fed, &view.base, spec, now, &caller) {
+        match taken(new, &feed, &view.base, spec, now, &caller) {
             Ok((value, answers, lacking)) => {
                 values.extend(answers.into_iter().map(|answer| (answer, value.clone())));
                 wrong.extend(lacking.into_iter().map(of_field));
@@ -165,14 +163,13 @@ pub async fn give(
 fn taken(
     new: NewValue,
     feed: &str,
-    fed: &Takers,
     base: &Base,
     spec: Option<&FeedSpec>,
     now: Time,
     caller: &Caller,
 ) -> Result<(FeedValue, Vec<String>, Vec<Problem>), Problem> {
     let value = value(&new, spec, now)?;
-    let meant = answers(&Scope::from(new.scope), feed, fed, base, caller)?;
+    let meant = answers(&Scope::from(new.scope), feed, base, caller)?;
     let (mut ids, mut lacking) = (Vec::new(), Vec::new());
     for answer in meant {
         match check_keys(&new.meta, answer, feed) {
@@ -186,46 +183,14 @@ fn taken(
     }
 }
 
-/// The answers that take values from a feed. Thousands may get one each in one request.
-struct Takers<'b> {
-    all: Vec<&'b BaseAnswer>,
-    by_id: HashMap<&'b str, Vec<&'b BaseAnswer>>,
-    by_pop: HashMap<&'b str, Vec<&'b BaseAnswer>>,
-}
-
-impl<'b> Takers<'b> {
-    fn new(base: &'b Base, feed: &str) -> Takers<'b> {
-        let takes = |answer: &&BaseAnswer| answer.live.feeds().any(|(_, named)| named == feed);
-        let all: Vec<&BaseAnswer> = base.answers().filter(takes).collect();
-        let (mut by_id, mut by_pop) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
-        for answer in &all {
-            by_id.entry(answer.id.as_str()).or_default().push(*answer);
-            if let Some(pop) = &answer.pop {
-                by_pop.entry(pop.as_str()).or_default().push(*answer);
-            }
-        }
-        Takers { all, by_id, by_pop }
-    }
-
-    fn of(&self, scope: &Scope) -> Vec<&'b BaseAnswer> {
-        let near = match (&scope.answer, &scope.pop) {
-            (Some(answer), _) => self.by_id.get(answer.as_str()),
-            (None, Some(pop)) => self.by_pop.get(pop.as_str()),
-            (None, None) => Some(&self.all),
-        };
-        near.into_iter().flatten().copied().filter(|answer| scope.covers(answer)).collect()
-    }
-}
-
 /// The answers of a scope that take values from the feed.
 fn answers<'b>(
     scope: &Scope,
     feed: &str,
-    fed: &Takers<'b>,
-    base: &Base,
+    base: &'b Base,
     caller: &Caller,
 ) -> Result<Vec<&'b BaseAnswer>, Problem> {
-    let meant = fed.of(scope);
+    let meant = base.takers(feed, scope);
     if meant.is_empty() {
         return Err(match base.answers().find(|answer| scope.covers(answer)) {
             None => {

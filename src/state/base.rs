@@ -3,6 +3,7 @@
 //! The base is owned by git: nothing here changes but by another load (DESIGN, decision 13).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::chains::Place;
 use super::meta::LiveSpec;
@@ -117,6 +118,25 @@ pub struct Index {
     ranged: BTreeMap<u32, u32>,
     /// The records of each steering: thousands may share one, and a change does not ask them all.
     records: Vec<Records>,
+    /// Who takes values from a feed, by feed.
+    takers: HashMap<String, Takers>,
+}
+
+/// The answers that take values from a feed. Thousands may get one each in one request.
+#[derive(Clone, Debug, Default)]
+struct Takers {
+    all: Vec<At>,
+    by_id: HashMap<String, Vec<usize>>,
+    by_pop: HashMap<String, Vec<usize>>,
+}
+
+/// Where an answer stands.
+#[derive(Clone, Debug)]
+enum At {
+    /// In a pool.
+    Pool(Arc<str>, usize),
+    /// In the steering of a record that has answers of its own.
+    Steering(u32, usize),
 }
 
 /// What the records of a steering have in common.
@@ -166,8 +186,54 @@ impl Base {
                 *most = record.ttl.max.max(*most);
             }
         }
+        let pooled = self.pools.iter().flat_map(|(name, pool)| {
+            let name: Arc<str> = name.as_str().into();
+            (0..pool.answers.len()).map(move |at| At::Pool(name.clone(), at))
+        });
+        let own = self.records.iter().filter(|record| record.pool.is_none()).flat_map(|record| {
+            let answers = self.steerings[record.steering as usize].len();
+            (0..answers).map(|at| At::Steering(record.steering, at))
+        });
+        for at in pooled.chain(own) {
+            let answer = self.at(&at);
+            let feeds: BTreeSet<&str> = answer.live.feeds().map(|(_, feed)| feed).collect();
+            for feed in feeds {
+                let Takers { all, by_id, by_pop } = index.takers.entry(feed.into()).or_default();
+                by_id.entry(answer.id.clone()).or_default().push(all.len());
+                if let Some(pop) = &answer.pop {
+                    by_pop.entry(pop.clone()).or_default().push(all.len());
+                }
+                all.push(at.clone());
+            }
+        }
         self.index = index;
         self
+    }
+
+    fn at(&self, at: &At) -> &BaseAnswer {
+        match at {
+            At::Pool(pool, at) => &self.pools[&**pool].answers[*at],
+            At::Steering(steering, at) => &self.steerings[*steering as usize][*at],
+        }
+    }
+
+    /// Whether any answer takes values from a feed.
+    pub fn has_takers(&self, feed: &str) -> bool {
+        self.index.takers.contains_key(feed)
+    }
+
+    /// The answers of a scope that take values from a feed.
+    pub fn takers(&self, feed: &str, scope: &Scope) -> Vec<&BaseAnswer> {
+        let Some(Takers { all, by_id, by_pop }) = self.index.takers.get(feed) else { return Vec::new() };
+        let some = match (&scope.answer, &scope.pop) {
+            (Some(answer), _) => by_id.get(answer),
+            (None, Some(pop)) => by_pop.get(pop),
+            (None, None) => {
+                return all.iter().map(|at| self.at(at)).filter(|answer| scope.covers(answer)).collect();
+            }
+        };
+        let some = some.into_iter().flatten().map(|at| self.at(&all[*at]));
+        some.filter(|answer| scope.covers(answer)).collect()
     }
 
     /// Steerings of records whose TTL has a range, with the longest of them in seconds.

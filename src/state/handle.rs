@@ -16,6 +16,9 @@ use super::store::{Contents, StoreError, Watched};
 use super::view::View;
 use crate::files::Problem;
 
+/// Values of feeds that the keeper takes, or writes, without looking up: a drain does not wait for thousands.
+pub(super) const VALUES_AT_ONCE: usize = 250;
+
 /// What somebody asks for.
 #[derive(Clone, Debug)]
 pub struct Wish {
@@ -156,8 +159,20 @@ impl State {
     }
 
     /// Gives a feed's values, by answer. They are served when this returns; what became of each.
-    pub async fn feed(&self, feed: String, values: Vec<(String, FeedValue)>) -> Result<Vec<Fed>, Refusal> {
-        self.ask(|reply| Message::Feed(feed, values, reply)).await.ok_or_else(gone)
+    pub async fn feed(
+        &self,
+        feed: String,
+        mut values: Vec<(String, FeedValue)>,
+    ) -> Result<Vec<Fed>, Refusal> {
+        let mut fed = Vec::with_capacity(values.len());
+        while !values.is_empty() {
+            // The first go first: of two values for one answer the later counts.
+            let rest = values.split_off(values.len().min(VALUES_AT_ONCE));
+            let part = std::mem::replace(&mut values, rest);
+            let became = self.ask(|reply| Message::Feed(feed.clone(), part, reply)).await;
+            fed.extend(became.ok_or_else(gone)?);
+        }
+        Ok(fed)
     }
 
     /// Gives monitors' verdicts, by answer, and what is to be kept of each monitor, by key; none forgets one.

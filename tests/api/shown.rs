@@ -1,5 +1,6 @@
 //! What the control plane shows: status, PoPs, pools, records, feeds, the audit log and its stream.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use rhumb::files::Problem;
 use serde_json::{Value, json};
 
 use crate::support::Folder;
-use crate::support::control::{Control, config};
+use crate::support::control::{Control, config, keep};
 
 /// The example, where the load of every answer comes from a feed.
 fn fed() -> Folder {
@@ -134,6 +135,47 @@ fn pops_pools_and_records_as_they_are_now() {
     let moved = control.local("GET", "/api/v1/migrations/wss-1").ok()["pops"][0].clone();
     assert_eq!((&moved["wanted"], &moved["observed"]), (&json!(12.5), &json!(0.0)));
     assert_eq!(control.local("GET", "/api/v1/share").ok()[0]["with_ecs_10m"], 30);
+}
+
+/// More values than are taken or written at once.
+#[test]
+fn thousands_of_values_are_taken_and_kept() {
+    const ANSWERS: usize = 200;
+    const RECORDS: usize = 6;
+    let folder = Folder::example();
+    let mut text = "[feed.sockets]\n".to_string();
+    for record in 0..RECORDS {
+        text += &format!(
+            "[[record]]\nname = \"fed-{record}.example.com\"\nfilters = [\"shed_load\"]\nmeta = {{ connections = {{ feed = \"sockets\" }} }}\n"
+        );
+        for answer in 0..ANSWERS {
+            text += &format!("[[record.answer]]\nname = \"a{answer}\"\na = \"10.7.{record}.{answer}\"\n");
+        }
+    }
+    folder.write("filter-chains/fed.toml", text);
+    let control = Control::with(folder, config(), Hooks::default());
+    let one = |number: usize| {
+        let (record, answer) = (number / ANSWERS, number % ANSWERS);
+        let scope = json!({ "answer": format!("fed-{record}.example.com/a{answer}") });
+        json!({ "scope": scope, "meta": { "connections": number } })
+    };
+    // The first answer twice: the later value counts.
+    let mut values: Vec<Value> = (0..RECORDS * ANSWERS).map(one).collect();
+    values.push(json!({ "scope": values[0]["scope"], "meta": { "connections": 7 } }));
+    let count = values.len();
+    let given = control.local("POST", "/api/v1/feeds/sockets").json(&json!({ "values": values })).ok();
+    assert_eq!(given, json!({ "taken": count, "refused": [] }));
+    control.state.stop();
+    // What it is asked before it has ended is answered.
+    while control.runtime.block_on(control.state.export()).is_ok() {}
+    let again = keep(&control.folder, &control.disk, &control.hands);
+    let view = again.view();
+    let kept: BTreeMap<&str, Option<f64>> =
+        view.values.fed().map(|(_, answer, said)| (answer, said.values.connections)).collect();
+    assert_eq!(kept.len(), RECORDS * ANSWERS);
+    assert_eq!(kept["fed-0.example.com/a0"], Some(7.0));
+    assert_eq!(kept["fed-5.example.com/a199"], Some(1199.0));
+    again.stop();
 }
 
 #[test]

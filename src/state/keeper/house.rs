@@ -1,5 +1,6 @@
 //! What is done because time has passed, and what is done with the store as a whole.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use super::{
     TIMED_REFRESH_LEAST, TTLS_COUNTED_EVERY, VALUES_WRITTEN_EVERY,
 };
 use crate::state::change::{Change, MigrationStep, Refusal};
-use crate::state::handle::{Note, Wish};
+use crate::state::handle::{Note, VALUES_AT_ONCE, Wish};
 use crate::state::live::Touched;
 use crate::state::migration;
 use crate::state::model::{Actor, Entry, Row, RowChange, Time};
@@ -112,6 +113,8 @@ impl Keeper {
         self.publisher.free_retired();
         if self.values_written.elapsed() >= VALUES_WRITTEN_EVERY {
             self.values_written = Instant::now();
+            let unwritten = std::mem::take(&mut self.unwritten);
+            self.writing.extend(unwritten);
             self.write_values();
             if !self.pending.is_empty()
                 && let Err(error) = self.write_pending()
@@ -119,6 +122,8 @@ impl Keeper {
                 self.fail(&error);
             }
             self.accept_after_a_while();
+        } else if !self.writing.is_empty() {
+            self.write_values();
         }
         if self.backed_up.0.elapsed() >= BACKUP_EVERY && self.backed_up.1 != self.model.revision {
             self.back_up();
@@ -129,24 +134,42 @@ impl Keeper {
         }
     }
 
-    pub(super) fn write_values(&mut self) {
+    /// Writes a part of the values: who wishes for something meanwhile comes before the next one.
+    fn write_values(&mut self) {
         // A store that failed is tried again, even when there is nothing to write: nobody may wish for anything
         // for hours.
-        if self.unwritten.is_empty() && self.failing.is_none() {
+        if self.writing.is_empty() && self.failing.is_none() {
             return;
         }
-        let (unwritten, now) = (std::mem::take(&mut self.unwritten), self.now);
-        let written = self.store().and_then(|store| store.put_values(&unwritten, now));
+        let rest = match self.writing.keys().nth(VALUES_AT_ONCE).cloned() {
+            Some(first) => self.writing.split_off(&first),
+            None => BTreeMap::new(),
+        };
+        let (part, now) = (std::mem::replace(&mut self.writing, rest), self.now);
+        let written = self.store().and_then(|store| store.put_values(&part, now));
         // A commit that was cut short may have happened all the same.
         let caught_up = |written| if self.failing.is_some() { self.catch_up() } else { Ok(written) };
         if let Err(error) = written.and_then(caught_up) {
-            // What came in the meantime is newer.
-            let newer = std::mem::replace(&mut self.unwritten, unwritten);
-            self.unwritten.extend(newer);
+            // What came in the meantime is newer; the store is tried again in a second.
+            let rest = std::mem::take(&mut self.writing);
+            let newer = std::mem::replace(&mut self.unwritten, part);
+            self.unwritten.extend(rest.into_iter().chain(newer));
             self.fail(&error);
         } else if self.pending.is_empty() && self.failing.take().is_some() {
             info!("the store can be written again");
             self.show();
+        }
+    }
+
+    /// Writes what is not written yet, before the end.
+    pub(super) fn write_all_values(&mut self) {
+        let unwritten = std::mem::take(&mut self.unwritten);
+        self.writing.extend(unwritten);
+        loop {
+            self.write_values();
+            if self.writing.is_empty() {
+                break;
+            }
         }
     }
 
@@ -224,6 +247,7 @@ impl Keeper {
     pub(super) fn take_contents(&mut self, contents: Contents) {
         self.pending.clear();
         self.unwritten.clear();
+        self.writing.clear();
         self.values = Arc::new(values_of(&contents.values));
         self.kept = kept_of(&contents.values);
         self.look_for_stale();

@@ -121,6 +121,8 @@ struct Keeper {
     /// What the store keeps for others, by key.
     kept: BTreeMap<String, String>,
     unwritten: BTreeMap<String, Option<String>>,
+    /// What of that is being written, part by part.
+    writing: BTreeMap<String, Option<String>>,
     base: Arc<Base>,
     loaded: LoadedParts,
     rejected: Option<Rejected>,
@@ -193,6 +195,7 @@ impl Keeper {
             values: Arc::new(values),
             kept: kept_of(&contents.values),
             unwritten: BTreeMap::new(),
+            writing: BTreeMap::new(),
             base,
             loaded: parts,
             rejected: None,
@@ -240,7 +243,7 @@ impl Keeper {
                 break;
             }
         }
-        self.write_values();
+        self.write_all_values();
         if let Err(error) = self.write_pending() {
             error!("what was served from memory is lost with this process: {error}");
         }
@@ -249,6 +252,9 @@ impl Keeper {
 
     /// How long nothing has to be done.
     fn patience(&self) -> Duration {
+        if !self.writing.is_empty() {
+            return Duration::ZERO;
+        }
         let Some(due) = self.next_due() else { return TICK };
         let until = Duration::try_from(due.duration_since(self.now)).unwrap_or(Duration::ZERO);
         let rest = TIMED_REFRESH_LEAST.saturating_sub(self.elapsed.saturating_sub(self.timed_refresh));
