@@ -72,7 +72,7 @@ impl Publisher {
         self.free_retired();
     }
 
-    /// The same, of one that came from [`Publisher::next`]; its live table was changed in these places. What it
+    /// The same, of one that came from [`Publisher::prepare`]; its live table was changed in these places. What it
     /// replaces is not freed before [`Publisher::free_retired`]: whoever waits for the change does not wait for
     /// that.
     pub fn publish_changed(&mut self, next: Snapshot, changed: &[u32]) {
