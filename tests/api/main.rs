@@ -3,9 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod asked;
 mod auth;
 mod document;
+mod drains;
+mod explained;
 mod served;
 mod set;
 mod shown;
+mod steering;
 mod writes;
