@@ -10,7 +10,7 @@ use super::shown::{self, Tagged, known_pool};
 use super::take::{Params, Part};
 use super::{App, policies};
 use crate::state::base::BasePool;
-use crate::state::guards::Out;
+use crate::state::guards::TakenOut;
 use crate::state::model::Time;
 use crate::state::policy::in_force;
 use crate::state::view::View;
@@ -27,7 +27,7 @@ pub async fn list(
 ) -> Result<Tagged<Page<PoolBody>>, Problem> {
     let view = app.state.view();
     let now = app.now(&view);
-    let out = Out::at_most(&view.model, now);
+    let out = TakenOut::at_most(&view.model, now);
     let pools = view.base.pools.iter().map(|(name, pool)| (name.clone(), body(name, pool, &view, &out, now)));
     Ok(Tagged(view.model.revision, part.of(pools)?))
 }
@@ -45,11 +45,11 @@ pub async fn show(
     let view = app.state.view();
     let pool = known_pool(&view.base, &name)?;
     let now = app.now(&view);
-    let out = Out::at_most(&view.model, now);
+    let out = TakenOut::at_most(&view.model, now);
     Ok(Tagged(view.model.revision, body(&name, pool, &view, &out, now)))
 }
 
-fn body(name: &str, pool: &BasePool, view: &View, out: &Out, now: Time) -> PoolBody {
+fn body(name: &str, pool: &BasePool, view: &View, out: &TakenOut, now: Time) -> PoolBody {
     PoolBody {
         pool: name.into(),
         file: shown::file(&pool.place),

@@ -20,7 +20,7 @@ use super::shown::Tagged;
 use super::take::IfMatch;
 use crate::state::base::Base;
 use crate::state::change::{self, Change, Draft, Refusal, Situation, Which};
-use crate::state::guards::Out;
+use crate::state::guards::TakenOut;
 use crate::state::keeper::Wish;
 use crate::state::model::{Model, Scope, Time};
 use crate::state::store::Watched;
@@ -246,7 +246,7 @@ fn ttl_s(base: &Base, scopes: &[Scope]) -> u32 {
 
 /// Records that have nothing undrained, in words: they are never left without an answer.
 fn fail_open(base: &Base, scopes: &[Scope], model: &Model, now: Time) -> Option<String> {
-    let out = Out::at_most(model, now);
+    let out = TakenOut::at_most(model, now);
     let is_open = |steering: &u32| !out.leaves_any(&base.steerings[*steering as usize]);
     let name = match base.names_of(steerings_of(base, scopes).into_iter().filter(is_open))? {
         (first, 0) => first.to_string(),

@@ -15,7 +15,7 @@ use super::policy::in_force;
 /// nothing else is looked at; and how it was is asked only where it would be bad.
 pub fn guards(base: &Base, before: &Model, after: &Model, rows: &[RowChange], now: Time) -> Vec<String> {
     let scopes: BTreeSet<Scope> = rows.iter().flat_map(RowChange::scopes).collect();
-    let (was, is) = (LazyCell::new(|| Out::at_most(before, now)), Out::at_most(after, now));
+    let (was, is) = (LazyCell::new(|| TakenOut::at_most(before, now)), TakenOut::at_most(after, now));
     let mut said: Vec<String> = emptied(base, &was, &is, &scopes).into_iter().collect();
     let is_touched = |answer: &BaseAnswer| scopes.iter().any(|scope| scope.covers(answer));
     for (name, _) in base.pools.iter().filter(|(_, pool)| pool.answers.iter().any(is_touched)) {
@@ -39,15 +39,15 @@ pub fn guards(base: &Base, before: &Model, after: &Model, rows: &[RowChange], no
 }
 
 /// What drains and weights take out together.
-pub struct Out<'m> {
+pub struct TakenOut<'m> {
     model: &'m Model,
     drained: Percents<'m>,
 }
 
-impl<'m> Out<'m> {
+impl<'m> TakenOut<'m> {
     /// With each drain at its fullest.
-    pub fn at_most(model: &'m Model, now: Time) -> Out<'m> {
-        Out { model, drained: Percents::new(model, |drain| drain.percent_at_most(now)) }
+    pub fn at_most(model: &'m Model, now: Time) -> TakenOut<'m> {
+        TakenOut { model, drained: Percents::new(model, |drain| drain.percent_at_most(now)) }
     }
 
     /// Share of a pool's capacity, 0 to 1.
@@ -79,8 +79,8 @@ impl<'m> Out<'m> {
 /// Records of some steerings that would have nothing undrained.
 fn emptied<'m>(
     base: &Base,
-    was: &LazyCell<Out<'m>, impl FnOnce() -> Out<'m>>,
-    is: &Out,
+    was: &LazyCell<TakenOut<'m>, impl FnOnce() -> TakenOut<'m>>,
+    is: &TakenOut,
     scopes: &BTreeSet<Scope>,
 ) -> Option<String> {
     let is_emptied = |steering: &u32| {

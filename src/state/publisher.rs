@@ -1,7 +1,7 @@
 //! Swaps snapshots, frees the old ones, and uses again what is left of them.
 //!
 //! ```text
-//! next -> (live values of what is touched) -> publish -> retired -> free -> spare -> next
+//! prepare -> (live values of what is touched) -> publish -> retired -> free -> spare -> prepare
 //! ```
 
 use std::sync::Arc;
