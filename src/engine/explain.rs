@@ -1,7 +1,8 @@
 //! How a query is answered, and why: the serving walk with a tracer, in words.
 //!
-//! The steps come from the same chain over the same picks, the answer from [`Worker::answer`] itself with
-//! the same random number, so that what is explained is what would be sent.
+//! The steps come from the same chain over the same picks, the answer from
+//! [`Worker::answer`](super::Worker::answer) itself with the same random number, so that what is explained
+//! is what would be sent.
 
 mod question;
 

@@ -6,8 +6,8 @@
 //!        -> chains -------+      or every error at once, and nothing is changed
 //! ```
 //!
-//! Records of the same pool and chain share one [`Steering`]; chains that ask the same question about
-//! places share its table.
+//! Records of the same pool and chain share one [`Steering`](crate::engine::steering::Steering); chains that
+//! ask the same question about places share its table.
 
 mod records;
 
