@@ -15,10 +15,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rhumb::engine::explain::{Explanation, Question, explain};
+use rhumb::engine::steering::Live;
 use rhumb::state::change::{Change, DrainAsk, DrainEdit, MigrationStep, Which};
 use rhumb::state::clock::{Clocks, Reading};
 use rhumb::state::keeper::{self, Beginning, Done, Fed, Kept, Note, State, Wish};
-use rhumb::state::live::{FeedValue, VerdictValue};
+use rhumb::state::live::{FeedValue, Touched, VerdictValue, refresh};
 use rhumb::state::model::{Actor, Entry, LiveValues, MigrationGuard, Plan, Return, Scope, Time};
 use rhumb::state::policy::{self, Stale};
 use rhumb::state::store::Store;
@@ -94,7 +95,28 @@ impl Node {
 
     fn perform(&mut self, command: &str) -> String {
         let said = self.act(command);
+        self.is_as_if_compiled_whole(command);
         said.replace(&format!("{}/", self.folder.path().display()), "")
+    }
+
+    /// A change compiles what it touches alone: what is served is what compiling everything would give.
+    fn is_as_if_compiled_whole(&self, command: &str) {
+        let view = self.state().view();
+        let snapshot = &view.snapshot;
+        let mut whole = snapshot.live.clone();
+        let (base, model, values) = (&view.base, &view.model, &view.values);
+        let others = refresh(&mut whole, &Touched::All, &snapshot.steerings, base, model, values, view.now);
+        let parts = |live: &[Arc<Live>]| -> Vec<String> {
+            let part = |at: &u32| {
+                let live = &live[*at as usize];
+                format!(
+                    "{:?} {:?} {:?} {:?} {:?}",
+                    live.drained, live.split, live.meta, live.addresses, live.upcoming
+                )
+            };
+            others.iter().map(part).collect()
+        };
+        assert_eq!(parts(&snapshot.live), parts(&whole), "after {command}");
     }
 
     fn act(&mut self, command: &str) -> String {

@@ -69,8 +69,7 @@ fn question(body: &ExplainBody) -> Result<Question, Problem> {
 
 /// The drains that take an answer out, in words.
 fn drained_by(base: &Base, model: &Model, answer: &str, now: Time) -> Option<String> {
-    let steering = *base.steerings_of_answer(answer).first()?;
-    let answer = base.steerings[steering as usize].iter().find(|other| other.id == answer)?;
+    let answer = base.answer(*base.spots_of_answer(answer).first()?);
     let drains = drained(model, answer, now).into_iter();
     let words: Vec<_> =
         drains.map(|(drain, percent)| format!("{} {}", drain.scope, drain.by(percent))).collect();

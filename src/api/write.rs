@@ -236,7 +236,7 @@ fn scopes_of(change: &Change, view: &View) -> Vec<Scope> {
 }
 
 fn steerings_of(base: &Base, scopes: &[Scope]) -> BTreeSet<u32> {
-    scopes.iter().flat_map(|scope| base.steerings_of(scope)).copied().collect()
+    scopes.iter().flat_map(|scope| base.steerings_of(scope)).collect()
 }
 
 /// The longest TTL of the records that scopes touch.

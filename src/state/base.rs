@@ -107,13 +107,22 @@ pub struct BaseRecord {
     pub steering: u32,
 }
 
-/// Which steerings an answer, a PoP, a pool or a stack occurs in.
+/// One answer of one steering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    /// The number of the steering.
+    pub steering: u32,
+    /// The number of the answer in it.
+    pub answer: u32,
+}
+
+/// Where an answer, a PoP, a pool or a stack occurs, each in the order of the steerings.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
-    by_answer: HashMap<String, Vec<u32>>,
-    by_pop: HashMap<String, Vec<u32>>,
-    by_pool: HashMap<String, Vec<u32>>,
-    by_stack: HashMap<String, Vec<u32>>,
+    by_answer: HashMap<String, Vec<Spot>>,
+    by_pop: HashMap<String, Vec<Spot>>,
+    by_pool: HashMap<String, Vec<Spot>>,
+    by_stack: HashMap<String, Vec<Spot>>,
     /// Steerings of records whose TTL has a range, with the longest of them.
     ranged: BTreeMap<u32, u32>,
     /// The records of each steering: thousands may share one, and a change does not ask them all.
@@ -154,8 +163,8 @@ impl Base {
     pub fn with_index(mut self) -> Base {
         let mut index = Index::default();
         for (steering, answers) in self.steerings.iter().enumerate() {
-            let steering = steering as u32;
-            for answer in answers {
+            for (at, answer) in answers.iter().enumerate() {
+                let spot = Spot { steering: steering as u32, answer: at as u32 };
                 let id = Some(&answer.id);
                 let named = [
                     (&mut index.by_answer, id),
@@ -165,11 +174,7 @@ impl Base {
                 ];
                 for (map, name) in named {
                     let Some(name) = name else { continue };
-                    let steerings = map.entry(name.clone()).or_default();
-                    // Each once, in their order.
-                    if steerings.last() != Some(&steering) {
-                        steerings.push(steering);
-                    }
+                    map.entry(name.clone()).or_default().push(spot);
                 }
             }
         }
@@ -279,8 +284,8 @@ impl Base {
             (Some(_), _) => Some(one.clone()),
             (None, Some(_)) => Some(other.clone()),
         };
-        let steerings = both.as_ref().map_or(&[][..], |both| self.steerings_of(both));
-        let mut answers = steerings.iter().flat_map(|steering| &self.steerings[*steering as usize]);
+        let spots = both.as_ref().map_or(&[][..], |both| self.spots_of(both));
+        let mut answers = spots.iter().map(|spot| self.answer(*spot));
         answers.any(|answer| one.covers(answer) && other.covers(answer))
     }
 
@@ -289,15 +294,25 @@ impl Base {
         self.pools.get(pool).into_iter().flat_map(|pool| pool.by_pop.keys()).map(String::as_str).collect()
     }
 
-    /// The steerings that hold an answer.
-    pub fn steerings_of_answer(&self, id: &str) -> &[u32] {
-        self.index.by_answer.get(id).map_or(&[], |steerings| steerings)
+    /// The answer that stands there.
+    pub fn answer(&self, spot: Spot) -> &BaseAnswer {
+        &self.steerings[spot.steering as usize][spot.answer as usize]
     }
 
-    /// The steerings that a scope may touch, in their order: those of the field that the fewest have.
-    pub fn steerings_of(&self, scope: &Scope) -> &[u32] {
+    /// Where an answer stands.
+    pub fn spots_of_answer(&self, id: &str) -> &[Spot] {
+        self.index.by_answer.get(id).map_or(&[], |spots| spots)
+    }
+
+    /// The steerings that a scope may touch, in their order.
+    pub fn steerings_of(&self, scope: &Scope) -> impl Iterator<Item = u32> {
+        self.spots_of(scope).chunk_by(|a, b| a.steering == b.steering).map(|same| same[0].steering)
+    }
+
+    /// The answers that a scope may take in, in their order: those of the field that the fewest have.
+    pub fn spots_of(&self, scope: &Scope) -> &[Spot] {
         if let Some(answer) = &scope.answer {
-            return self.steerings_of_answer(answer);
+            return self.spots_of_answer(answer);
         }
         let maps = [
             (&self.index.by_pop, &scope.pop),

@@ -42,12 +42,15 @@ pub fn guards(base: &Base, before: &Model, after: &Model, rows: &[RowChange], no
 pub struct TakenOut<'m> {
     model: &'m Model,
     drained: Percents<'m>,
+    /// Pools and PoPs.
+    split: BTreeSet<(&'m str, &'m str)>,
 }
 
 impl<'m> TakenOut<'m> {
     /// With each drain at its fullest.
     pub fn at_most(model: &'m Model, now: Time) -> TakenOut<'m> {
-        TakenOut { model, drained: Percents::new(model, |drain| drain.percent_at_most(now)) }
+        let split = model.splits.keys().map(|(pool, pop)| (pool.as_str(), pop.as_str())).collect();
+        TakenOut { model, drained: Percents::new(model, |drain| drain.percent_at_most(now)), split }
     }
 
     /// Share of a pool's capacity, 0 to 1.
@@ -55,12 +58,15 @@ impl<'m> TakenOut<'m> {
         let BasePool { answers, by_pop, .. } = &base.pools[pool];
         let capacities = in_force(base, self.model, pool).capacities(by_pop.keys().map(String::as_str));
         let (mut all, mut taken, mut never) = (0.0, 0.0, 0.0);
-        for ((_, capacity), here) in capacities.zip(by_pop.values()) {
+        for ((pop, capacity), here) in capacities.zip(by_pop.values()) {
+            all += capacity;
+            if !self.drained.may_take_of(pop) && !self.split.contains(&(pool, pop)) {
+                continue;
+            }
             let here = || here.iter().map(|at| &answers[*at]);
             // While one stack is left, a client that loses the other goes there.
             let used = here().filter(|answer| weight(self.model, answer) > 0.0);
             let out = used.map(|answer| self.drained.of(answer)).min().unwrap_or(100);
-            all += capacity;
             taken += capacity * f64::from(out) / 100.0;
             // What the files leave without weight is no drain.
             if here().all(|answer| answer.weight <= 0.0) {
@@ -88,7 +94,7 @@ fn emptied<'m>(
         !is.leaves_any(answers) && was.leaves_any(answers)
     };
     // One that two scopes touch counts once.
-    let touched = scopes.iter().flat_map(|scope| base.steerings_of(scope)).copied();
+    let touched = scopes.iter().flat_map(|scope| base.steerings_of(scope));
     let emptied: BTreeSet<u32> = touched.filter(is_emptied).collect();
     let (name, more) = base.names_of(emptied)?;
     Some(match more {

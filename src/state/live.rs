@@ -7,13 +7,14 @@
 //! Only steerings whose values differ get a new [`Live`]; the others are carried over (DESIGN, decision 10).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::base::{Base, BaseAnswer};
+use super::base::{Base, BaseAnswer, Spot};
 use super::load::MonitorLoads;
 use super::model::{Drain, LiveValues, Model, Scope, Time};
 use super::policy::Stale;
@@ -331,6 +332,11 @@ impl<'m> Percents<'m> {
         found
     }
 
+    /// Whether any answer at a PoP can be taken out: not, where nothing names it.
+    pub fn may_take_of(&self, pop: &str) -> bool {
+        self.by_pop.contains_key(pop) || !self.by_answer.is_empty() || !self.others.is_empty()
+    }
+
     /// For how many of a hundred clients an answer is taken out.
     pub fn of(&self, answer: &BaseAnswer) -> u8 {
         let own = self.by_answer.get(answer.id.as_str()).copied();
@@ -353,15 +359,17 @@ pub fn weight(model: &Model, answer: &BaseAnswer) -> f64 {
     written.copied().unwrap_or(answer.weight)
 }
 
-/// Which steerings may have changed.
+/// What may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touched {
-    /// Any.
+    /// Any steering.
     All,
-    /// These alone.
-    Steerings(Vec<u32>),
-    /// These, by what is wanted: what feeds and monitors say of them is as it was, and is not looked for.
-    Wanted(Vec<u32>),
+    /// These steerings, in anything.
+    Said(Vec<u32>),
+    /// These answers, in what is wanted of them: what feeds and monitors say is as it was, and is not looked for.
+    Wanted(Vec<Spot>),
+    /// These steerings, in what is near alone.
+    Near(Vec<u32>),
 }
 
 /// Compiles the live part of the steerings that may have changed; `live` holds what was in force. Says which are
@@ -377,33 +385,59 @@ pub fn refresh(
 ) -> Vec<u32> {
     let in_force = Percents::new(model, |drain| drain.percent_at(now));
     let mut changed = Vec::new();
-    let mut refresh = |at: usize, is_said_anew: bool| {
+    let mut refresh = |at: usize, said_anew: bool, wanted_anew: &mut dyn Iterator<Item = usize>| {
         let answers = &base.steerings[at];
-        let drained: Vec<u8> = answers.iter().map(|answer| in_force.of(answer)).collect();
-        let split: Vec<f64> = answers.iter().map(|answer| weight(model, answer)).collect();
         let old = &live[at];
-        let (meta, addresses) = match is_said_anew {
+        let (mut drained, mut split) = (old.drained.clone(), old.split.clone());
+        for answer in wanted_anew {
+            drained[answer] = in_force.of(&answers[answer]);
+            split[answer] = weight(model, &answers[answer]);
+        }
+        let most = base.ranged().get(&(at as u32));
+        let upcoming = most.map_or(Upcoming::default(), |&most| upcoming(answers, model, values, now, most));
+        let is_wanted_so = old.drained == drained && old.split == split && old.upcoming == upcoming;
+        if is_wanted_so && !said_anew {
+            return;
+        }
+        let (meta, addresses) = match said_anew {
             true => values.said_of(answers, &steerings[at], now),
             false => (old.meta.clone(), old.addresses.clone()),
         };
-        let most = base.ranged().get(&(at as u32));
-        let upcoming = most.map_or(Upcoming::default(), |&most| upcoming(answers, model, values, now, most));
-        let is_same = old.meta == meta && old.drained == drained && old.split == split;
-        if !is_same || old.addresses != addresses || old.upcoming != upcoming {
+        if !is_wanted_so || old.meta != meta || old.addresses != addresses {
             live[at] = Live::with_addresses(&steerings[at], addresses, meta, drained, split, upcoming);
             changed.push(at as u32);
         }
     };
-    let each = |some: &[u32]| {
-        let mut some = some.to_vec();
-        some.sort_unstable();
-        some.dedup();
-        some.into_iter().map(|at| at as usize)
-    };
     match touched {
-        Touched::All => (0..steerings.len()).for_each(|at| refresh(at, true)),
-        Touched::Steerings(some) => each(some).for_each(|at| refresh(at, true)),
-        Touched::Wanted(some) => each(some).for_each(|at| refresh(at, false)),
+        Touched::All => {
+            for (at, answers) in base.steerings.iter().enumerate() {
+                refresh(at, true, &mut (0..answers.len()));
+            }
+        }
+        Touched::Said(some) => {
+            for at in each(some) {
+                refresh(at as usize, true, &mut (0..base.steerings[at as usize].len()));
+            }
+        }
+        Touched::Wanted(some) => {
+            for same in each(some).chunk_by(|a, b| a.steering == b.steering) {
+                let answers = &mut same.iter().map(|spot| spot.answer as usize);
+                refresh(same[0].steering as usize, false, answers);
+            }
+        }
+        Touched::Near(some) => {
+            for at in each(some) {
+                refresh(at as usize, false, &mut iter::empty());
+            }
+        }
     }
     changed
+}
+
+/// Each once, in their order.
+fn each<T: Copy + Ord>(some: &[T]) -> Vec<T> {
+    let mut some = some.to_vec();
+    some.sort_unstable();
+    some.dedup();
+    some
 }

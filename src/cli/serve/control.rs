@@ -165,7 +165,7 @@ impl Observed {
         let is_new = |drain: &&Drain| view.model.drains.get(&drain.id) != Some(drain);
         let later = model.drains.values().filter(is_new).map(|drain| drain.starts_at).max();
         let (clients, by) = self.clients(view);
-        let touched = Touched::Steerings(changed(view, model));
+        let touched = Touched::Said(changed(view, model));
         let capacities = impact::capacities(&view.base, model);
         let told = |at| {
             let before = as_it_would_be(view, &view.model, &touched, at);
@@ -262,7 +262,7 @@ pub fn changed(view: &View, model: &Model) -> Vec<u32> {
     scopes.extend(drains(model, old));
     scopes.extend(splits(old, model));
     scopes.extend(splits(model, old));
-    scopes.iter().flat_map(|scope| view.base.steerings_of(scope)).copied().collect()
+    scopes.iter().flat_map(|scope| view.base.steerings_of(scope)).collect()
 }
 
 /// What would be served of a model at a time, as far as some steerings go.

@@ -100,7 +100,7 @@ fn receivers(view: &View, clients: &[Client], pool: &str, pop: &str, now: Time) 
     let mut without: Model = (*view.model).clone();
     let row = Row::Drain(drain);
     without.set(&row.key(), Some(row));
-    let touched = Touched::Steerings(changed(view, &without));
+    let touched = Touched::Said(changed(view, &without));
     let before = as_it_would_be(view, &view.model, &touched, now);
     let after = as_it_would_be(view, &without, &touched, now);
     let mut shares: BTreeMap<String, f64> = BTreeMap::new();

@@ -84,7 +84,7 @@ impl Keeper {
         };
         let touched: Vec<u32> = base.ranged().iter().filter(is_other).map(|(at, _)| *at).collect();
         if !touched.is_empty() {
-            self.publish(&Touched::Wanted(touched));
+            self.publish(&Touched::Near(touched));
         }
     }
 

@@ -26,7 +26,7 @@ impl Keeper {
             if older.len() == count {
                 return Fed::Older;
             }
-            touched.extend(self.base.steerings_of_answer(&answer));
+            touched.extend(self.base.spots_of_answer(&answer).iter().map(|spot| spot.steering));
             let json = serde_json::to_string(held.feed(feed, &answer)).expect("values are JSON");
             self.unwritten.insert(format!("feed/{feed}/{answer}"), Some(json));
             let stale_at = stale_at.filter(|at| *at >= self.now);
@@ -35,7 +35,7 @@ impl Keeper {
         });
         let fed = fed.collect();
         self.values = Arc::new(held);
-        self.publish(&Touched::Steerings(touched));
+        self.publish(&Touched::Said(touched));
         fed
     }
 
@@ -48,12 +48,12 @@ impl Keeper {
         let mut touched = Vec::new();
         let mut held = (*self.values).clone();
         for load in loads.into_iter().flatten() {
-            touched.extend(self.base.steerings_of_answer(&load.answer));
+            touched.extend(self.base.spots_of_answer(&load.answer).iter().map(|spot| spot.steering));
             let fresh_until = held.loads.put(load, self.now);
             self.stale = self.stale.into_iter().chain([fresh_until]).min();
         }
         self.values = Arc::new(held);
-        self.publish(&Touched::Steerings(touched));
+        self.publish(&Touched::Said(touched));
         for reply in replies {
             // Who told may not wait.
             let _ = reply.send(());
@@ -64,22 +64,22 @@ impl Keeper {
         let mut touched = Vec::new();
         let mut held = (*self.values).clone();
         for (answer, verdict) in verdicts {
-            touched.extend(self.base.steerings_of_answer(&answer));
+            touched.extend(self.base.spots_of_answer(&answer).iter().map(|spot| spot.steering));
             let json =
                 verdict.as_ref().map(|verdict| serde_json::to_string(verdict).expect("verdicts are JSON"));
             self.unwritten.insert(format!("verdict/{answer}"), json);
             held.put_verdict(&answer, verdict);
         }
         self.values = Arc::new(held);
-        self.publish(&Touched::Steerings(touched));
+        self.publish(&Touched::Said(touched));
     }
 
     /// What health will do by itself matters to TTLs alone.
     pub(super) fn take_acts(&mut self, acts: BTreeMap<Scope, Time>) {
         let scopes = self.values.acts().keys().chain(acts.keys());
-        let touched = scopes.flat_map(|scope| self.base.steerings_of(scope)).copied().collect();
+        let touched = scopes.flat_map(|scope| self.base.steerings_of(scope)).collect();
         Arc::make_mut(&mut self.values).put_acts(acts);
-        self.publish(&Touched::Wanted(touched));
+        self.publish(&Touched::Near(touched));
     }
 }
 

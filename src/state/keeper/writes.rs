@@ -7,6 +7,7 @@ use std::time::Instant;
 use tracing::{error, info, warn};
 
 use super::{Keeper, Kept, TRIES};
+use crate::state::base::Spot;
 use crate::state::change::{self, Change, Refusal, Situation};
 use crate::state::handle::{Done, Note, Reply, Wish};
 use crate::state::live::Touched;
@@ -289,10 +290,10 @@ impl Keeper {
         self.pending.iter().flat_map(|entry| &entry.rows).any(|row| row.key == key)
     }
 
-    /// Which steerings a change may touch.
-    fn touched_by(&self, entry: &Entry) -> Vec<u32> {
+    /// Which answers a change may touch.
+    fn touched_by(&self, entry: &Entry) -> Vec<Spot> {
         let scopes: BTreeSet<Scope> = entry.rows.iter().flat_map(RowChange::scopes).collect();
-        scopes.iter().flat_map(|scope| self.base.steerings_of(scope)).copied().collect()
+        scopes.iter().flat_map(|scope| self.base.spots_of(scope)).copied().collect()
     }
 
     /// Writes what is served from memory alone.
