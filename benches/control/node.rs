@@ -134,7 +134,7 @@ impl Node {
     /// How many steerings draining the first PoP touches.
     pub fn touched_by_a_drain(&self) -> usize {
         let scope = Scope { pop: Some("pop0".into()), ..Scope::default() };
-        self.state.view().base.steerings_of(&scope).len()
+        self.state.view().base.steerings_of(&scope).count()
     }
 
     /// Drains a PoP of the pool, or brings it back.

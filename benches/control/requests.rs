@@ -19,11 +19,12 @@ const POOLS: usize = 50;
 /// a sync of the disk.
 pub fn run(folder: &Path, records: usize, times: usize) {
     let pop = r#"{ "pop": "pop0" }"#;
-    let node = Node::start(folder, &zone(0), &pooled(records, POOLS.min(records)));
-    let touched = node.touched_by_a_drain();
-    let label = format!("{records} records of {POOLS} pools, {touched} pools touched");
-    ask_for_changes(&label, &node, ("r0", pop), times);
-    drop(node);
+    for pools in [1, POOLS.min(records)] {
+        let node = Node::start(folder, &zone(0), &pooled(records, pools));
+        let touched = node.touched_by_a_drain();
+        let label = format!("{records} records of {pools} pools, {touched} pools touched");
+        ask_for_changes(&label, &node, ("r0", pop), times);
+    }
     let node = Node::start(folder, &zone(0), &chains(records));
     let touched = node.touched_by_a_drain();
     let one = r#"{ "answer": "r0.bench.test/first" }"#;
