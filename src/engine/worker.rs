@@ -13,7 +13,7 @@ use super::zones::{Found, NodeRef};
 use super::{Peer, Reply, Snapshot, Transport};
 use crate::chain::{Ask, Silent};
 use crate::wire::edns::{EdnsError, subnet_at_end};
-use crate::wire::query::HEADER_OCTETS;
+use crate::wire::query::{HEADER_OCTETS, edns_of_other};
 use crate::wire::writer::{Full, Section};
 use crate::wire::{CLASS_CH, CLASS_IN, Edns, Malformed, Qname, Query, Rcode, Subnet, Writer, record_type};
 
@@ -98,7 +98,7 @@ impl Worker {
         }
         let parsed = match Query::parse(&message[..query], &mut self.qname) {
             Ok(parsed) => parsed,
-            Err(malformed) => return self.refuse_malformed(malformed, peer, message),
+            Err(malformed) => return self.refuse_malformed(malformed, peer, message, query),
         };
         let snapshot = self.snapshot.load();
         let identity = &*snapshot.identity;
@@ -110,15 +110,14 @@ impl Worker {
         let edns = match &parsed.edns {
             Ok(edns) => edns.as_ref(),
             Err(error) => {
-                let edns = Edns { udp_octets_max: 512, dnssec_ok: false, nsid: false, subnet: None };
-                let octets = Writer::opt_octets(&edns, &[]);
+                let octets = Writer::opt_octets(&Edns::BARE, &[]);
                 let writer = Writer::new(message, parsed.question_end, limit(None), octets, &self.qname);
                 let rcode = match error {
                     EdnsError::FormErr => Rcode::FormErr,
                     EdnsError::BadVers => Rcode::BadVers,
                 };
                 self.stats.answered(peer.transport, parsed.qtype, rcode);
-                let len = writer.finish(rcode, Some(&edns), 0, &[], identity.udp_octets_max);
+                let len = writer.finish(rcode, Some(&Edns::BARE), 0, &[], identity.udp_octets_max);
                 if self.sampler.is_due() {
                     let question = Some((&self.qname, parsed.qtype));
                     self.sampler.add(&self.stats.tally, || Entry::new(peer, question, rcode, len));
@@ -174,7 +173,13 @@ impl Worker {
         Reply::Send(len)
     }
 
-    fn refuse_malformed(&mut self, malformed: Malformed, peer: Peer, message: &mut [u8]) -> Reply {
+    fn refuse_malformed(
+        &mut self,
+        malformed: Malformed,
+        peer: Peer,
+        message: &mut [u8],
+        query: usize,
+    ) -> Reply {
         let (rcode, end) = match malformed {
             Malformed::Drop => return self.dropped(),
             Malformed::FormErr => (Rcode::FormErr, HEADER_OCTETS),
@@ -182,12 +187,19 @@ impl Worker {
             Malformed::NotImp => (Rcode::NotImp, HEADER_OCTETS),
             Malformed::Refused => (Rcode::Refused, HEADER_OCTETS),
         };
-        let mut writer = Writer::new(message, end, end, 0, &self.qname);
+        // Without NSID, which would be longer than its question.
+        let edns = match malformed {
+            Malformed::NotImp | Malformed::Refused => edns_of_other(&message[..query]),
+            _ => None,
+        };
+        let octets = edns.as_ref().map_or(0, |edns| Writer::opt_octets(edns, &[]));
+        let mut writer = Writer::new(message, end, end, octets, &self.qname);
         if end == HEADER_OCTETS {
             writer.clear_question();
         }
         self.stats.refused_unread(peer.transport, rcode);
-        let len = writer.finish(rcode, None, 0, &[], 0);
+        let advertised = self.snapshot.load().identity.udp_octets_max;
+        let len = writer.finish(rcode, edns.as_ref(), 0, &[], advertised);
         if self.sampler.is_due() {
             self.sampler.add(&self.stats.tally, || Entry::new(peer, None, rcode, len));
         }

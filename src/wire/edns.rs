@@ -41,6 +41,9 @@ pub enum EdnsError {
 }
 
 impl Edns {
+    /// What is answered as if it were asked where a query's own OPT record cannot be answered.
+    pub const BARE: Edns = Edns { udp_octets_max: 512, dnssec_ok: false, nsid: false, subnet: None };
+
     /// Reads an OPT record: its ten octets of type, class, TTL and length, and its data.
     #[inline(always)]
     pub fn parse(fixed: &[u8; 10], data: &[u8]) -> Result<Edns, EdnsError> {

@@ -224,9 +224,9 @@ pub enum Malformed {
     FormErr,
     /// Answered with header and question: what comes behind the question cannot be read.
     FormErrWithQuestion(usize),
-    /// Answered with the header alone (RFC 1035 section 4.1.1).
+    /// Answered with the header and [`edns_of_other`] (RFC 1035 section 4.1.1).
     NotImp,
-    /// NOTIFY and UPDATE are understood and not done here: answered with the header alone.
+    /// NOTIFY and UPDATE are understood and not done here: answered with the header and [`edns_of_other`].
     Refused,
 }
 
@@ -272,6 +272,21 @@ impl Query {
             edns,
         })
     }
+}
+
+/// The EDNS of a message that is answered by its opcode alone, which a response answers with EDNS of its own
+/// (RFC 6891 section 7); [`Edns::BARE`] where it cannot be answered any further. None where the message does
+/// not look like a query: an opcode nobody knows may lay it out as it likes.
+pub fn edns_of_other(packet: &[u8]) -> Option<Edns> {
+    let mut at = HEADER_OCTETS;
+    for _ in 0..u16_at(packet, 4) {
+        at += name_octets(packet.get(at..)?)? + 4;
+    }
+    packet.get(at..)?;
+    // UPDATE has other names for its sections, and the same records in them (RFC 2136 section 2).
+    let records = u32::from(u16_at(packet, 6)) + u32::from(u16_at(packet, 8));
+    let edns = read_records(packet, at, records, u32::from(u16_at(packet, 10))).ok()?;
+    edns.unwrap_or(Some(Edns::BARE))
 }
 
 /// An OPT record at the root that is all there is, as in nearly every query that has records: its ten octets

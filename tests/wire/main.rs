@@ -419,9 +419,50 @@ fn opcodes() {
     check(&header("1800"), "NOTIMP");
     check(&header("3000"), "NOTIMP"); // DSO (RFC 8490).
     check(&header("7900"), "NOTIMP rd");
-    // An UPDATE has other sections; nothing behind the header is looked at.
+    // An UPDATE has other sections; what cannot be read behind the header does not matter.
     check("1234 2800 0001 0002 0001 0000 | example.com. 0006 0001 | ff", "REFUSED");
     check("1234 0800 0000 0001 0000 0000 | 00 0001 0001 00000000 0004 c0000201", "NOTIMP");
+    check(&format!("1234 7800 ffff ffff ffff ffff | {WWW}"), "NOTIMP");
+    check(&format!("1234 2000 0001 0000 0000 0000 | {WWW} ff"), "REFUSED");
+    check("1234 2000 0001 0000 0000 0001 | c0", "REFUSED");
+    check("1234 2000 0001 0000 0000 0001 | 00 0001", "REFUSED");
+    // Only a bare header with one is dropped, as with any opcode.
+    check("1234 7800 0000 0000 0000 0000", "dropped");
+}
+
+/// What asks with EDNS is answered with EDNS (RFC 6891 section 7), whatever else becomes of it.
+#[test]
+fn opcodes_with_edns() {
+    let ecs = "len( 0008 len( 0001 18 00 0a0102 ) )";
+    let with = |flags: &str, opt: &str| format!("1234 {flags} 0001 0000 0000 0001 | {WWW} {opt}");
+    for (flags, rcode) in [("2000", "REFUSED"), ("2800", "REFUSED"), ("1000", "NOTIMP"), ("7800", "NOTIMP")] {
+        let check = |opt: &str, expect: &str| check(&with(flags, opt), &format!("{rcode}{expect}"));
+        check(&format!("{OPT} 0000"), " opt");
+        check(&format!("{OPT} {ecs}"), " opt ecs=24/0");
+        check("00 0029 04d0 00 00 8000 0000", " opt do");
+        // An identity would be longer than what asks for it.
+        check(&format!("{OPT} len( 0003 0000 )"), " opt");
+        // What is wrong with the OPT record does not change the answer to the opcode.
+        check("00 0029 04d0 00 01 0000 0000", " opt");
+        check(&format!("{OPT} len( 0008 len( 0001 18 00 0a01 ) )"), " opt");
+        check(&format!("{OPT} len( 00 )"), " opt");
+        check(&format!("{OPT} 0000 00"), "");
+        check(&format!("{OPT} 0001"), "");
+    }
+    // UPDATE: a zone, a prerequisite without data, something to add, and the OPT record.
+    let zone = "example.com. 0006 0001";
+    let (exists, add) = ("www.example.com. 00ff 00ff 00000000 0000", "c00c 0001 0001 00000e10 len( c0000201 )");
+    let update = |opt: &str| format!("1234 2800 0001 0001 0001 0001 | {zone} {exists} {add} {opt}");
+    check(&update(&format!("{OPT} 0000")), "REFUSED opt");
+    check(&update(&format!("{OPT} {ecs}")), "REFUSED opt ecs=24/0");
+    // No question, and several: their layout is the opcode's.
+    check(&format!("1234 1000 0000 0000 0000 0001 | {OPT} 0000"), "NOTIMP opt");
+    check(&format!("1234 1000 0002 0000 0000 0001 | {WWW} c00c 0001 0001 {OPT} 0000"), "NOTIMP opt");
+    // Twice, and elsewhere than in the additional section: not to be read.
+    check(&format!("1234 2000 0001 0000 0000 0002 | {WWW} {OPT} 0000 {OPT} 0000"), "REFUSED");
+    check(&format!("1234 2000 0001 0001 0000 0000 | {WWW} {OPT} 0000"), "REFUSED");
+    let query = with("2000", &format!("{OPT} {ecs}"));
+    check_with(&HIDDEN, &query, "198.51.100.53:53000", Transport::Tcp, "REFUSED opt ecs=24/0");
 }
 
 #[test]
