@@ -148,7 +148,6 @@ fn differences_and_tests_are_json_for_machines() {
     assert_eq!(told[0]["differences"][0]["got"], "dublin");
 }
 
-/// Runs every case of a file; what is wrong, in words.
 /// What fits into no message is an error, and what just fits is answered.
 #[test]
 fn what_fits_into_no_message_is_told() {
@@ -201,6 +200,7 @@ fn what_fits_into_no_message_is_told() {
     );
 }
 
+/// Runs every case of a file; what is wrong, in words.
 fn check_file(file: &Path, base: fn() -> Folder, command: &[&str]) -> Vec<String> {
     let text = fs::read_to_string(file).unwrap();
     let mut wrong = Vec::new();
