@@ -256,6 +256,19 @@ fn the_example_has_no_mistake() {
     assert!(printed(&folder, &output.stderr).contains("/nonexistent/rhumb.toml"));
 }
 
+/// A single name that is steered does not cost the memory of all that are not.
+#[test]
+fn static_records_take_their_room_and_no_more() {
+    let folder = base();
+    let hosts: String = (0..2000).map(|host| format!("host-{host} A 192.0.2.1\n")).collect();
+    folder.write("zones/example.com.zone", folder.read("zones/example.com.zone") + &hosts);
+    let octets = || folder.load().unwrap_or_else(|problems| panic!("{problems:?}")).report.static_octets;
+    let steered = octets();
+    folder.write("filter-chains/app.toml", "");
+    let plain = octets();
+    assert!(plain > 2000 * 28 && (plain..plain + 100).contains(&steered), "{plain}, {steered}");
+}
+
 /// Commands over the example as it stands, each under `$ rhumb ...` with all it prints.
 #[test]
 fn what_is_printed_is_as_it_was() {

@@ -164,6 +164,7 @@ pub fn load_counted(
         problems,
     };
     let (records, base) = compiler.compile(&mut served_zones);
+    served_zones.shrink();
     let Compiler { steerings, live, mut problems, .. } = compiler;
     config.name_missing(&mut problems);
     problems.sort_by(|a, b| (a.severity, &a.file, a.line).cmp(&(b.severity, &b.file, b.line)));

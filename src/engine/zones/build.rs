@@ -3,6 +3,7 @@
 //! ```text
 //! StaticZone -> add_zone, children first -> names, with all above them -> RRsets as bytes -> cuts and their glue
 //!     steer -> the number of a steered record at its name
+//!     shrink -> no room for more
 //! ```
 
 use std::collections::HashMap;
@@ -60,9 +61,6 @@ impl Zones {
         for zone in input {
             zones.add_zone(zone);
         }
-        zones.nodes.shrink_to_fit();
-        zones.rrsets.shrink_to_fit();
-        zones.bytes.shrink_to_fit();
         zones
     }
 
@@ -97,6 +95,15 @@ impl Zones {
         }
         self.nodes[index as usize].steered = record;
         Ok(())
+    }
+
+    /// Gives back the memory that was set aside for more. Behind the last record that is steered: a single name
+    /// that comes later would double what is held.
+    pub fn shrink(&mut self) {
+        self.nodes.shrink_to_fit();
+        self.rrsets.shrink_to_fit();
+        self.bytes.shrink_to_fit();
+        self.glue.shrink_to_fit();
     }
 
     fn add_zone(&mut self, zone: StaticZone) {
