@@ -451,7 +451,8 @@ fn opcodes_with_edns() {
     }
     // UPDATE: a zone, a prerequisite without data, something to add, and the OPT record.
     let zone = "example.com. 0006 0001";
-    let (exists, add) = ("www.example.com. 00ff 00ff 00000000 0000", "c00c 0001 0001 00000e10 len( c0000201 )");
+    let (exists, add) =
+        ("www.example.com. 00ff 00ff 00000000 0000", "c00c 0001 0001 00000e10 len( c0000201 )");
     let update = |opt: &str| format!("1234 2800 0001 0001 0001 0001 | {zone} {exists} {add} {opt}");
     check(&update(&format!("{OPT} 0000")), "REFUSED opt");
     check(&update(&format!("{OPT} {ecs}")), "REFUSED opt ecs=24/0");

@@ -401,6 +401,21 @@ fn names_are_compressed() {
     let question = 12 + 17 + 4;
     // Owner by pointer, ten octets, label and pointer; the addresses with an owner by pointer.
     assert_eq!(message.len(), question + 2 * (2 + 10 + 4 + 2) + 2 * (2 + 10 + 4));
+    // The same inside of the other types of RFC 1035, with what stands before a name and behind.
+    let ns1 = || name("ns1.example.com.");
+    let soa = SOA::new(ns1(), name("host.example.com."), 1, 2, 3, 4, 5);
+    for (data, octets) in [
+        (RData::CNAME(CNAME(ns1())), 4 + 2),
+        (RData::PTR(PTR(ns1())), 4 + 2),
+        (RData::MX(MX::new(10, ns1())), 2 + 4 + 2),
+        (RData::SOA(soa), (4 + 2) + (5 + 2) + 5 * 4),
+    ] {
+        let expect = question + 2 + 10 + octets;
+        let told = format!("{data}");
+        let (message, _) =
+            write_and_read(&name("www.example.com."), &[rrset(0, "www.example.com.", vec![data])], 512);
+        assert_eq!(message.len(), expect, "{told}");
+    }
     // RFC 3597 section 4: not in types that came later.
     let srv = rrset(0, "www.example.com.", vec![RData::SRV(SRV::new(0, 0, 1, name("www.example.com.")))]);
     let (message, _) = write_and_read(&name("www.example.com."), &[srv], 512);
