@@ -357,3 +357,43 @@ fn read_metrics(mut fields: Fields) -> Metrics {
     fields.finish();
     Metrics { by_record }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(text: &str) -> ListenerConfig {
+        Config::parse(Path::new("rhumb.toml"), text).unwrap().listen
+    }
+
+    /// A default address that the machine lacks is a warning, one that is written an error: which is which is
+    /// said here.
+    #[test]
+    fn addresses_have_defaults() {
+        let check = |text: &str, addresses: &[&str], written: bool| {
+            let expect: Vec<_> = addresses
+                .iter()
+                .map(|address| Listen { address: address.parse().unwrap(), written })
+                .collect();
+            assert_eq!(listener(text).listen, expect, "{text}");
+        };
+        let default = ["127.0.0.1:5300", "[::1]:5300"];
+        check("", &default, false);
+        check("[listen]\nudp_threads = 1", &default, false);
+        check("[listen]\naddresses = [\"127.0.0.1:5300\"]", &default[..1], true);
+        check(
+            "[listen]\naddresses = [\"192.0.2.1:53\", \"[2001:db8::1]:53\"]",
+            &["192.0.2.1:53", "[2001:db8::1]:53"],
+            true,
+        );
+    }
+
+    #[test]
+    fn what_sockets_and_threads_are_told_is_as_written() {
+        let default = listener("").udp;
+        assert_eq!((default.receive_buffer_bytes, default.pin), (1 << 20, false));
+        let udp =
+            listener("[listen]\nudp_receive_buffer_bytes = 131072\npin_threads = true\nudp_threads = 3").udp;
+        assert_eq!((udp.receive_buffer_bytes, udp.pin, udp.threads), (128 << 10, true, 3));
+    }
+}

@@ -1,8 +1,9 @@
 //! The listeners over real sockets on loopback, with a toy instead of the engine.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -164,10 +165,11 @@ fn answers_leave_from_the_address_that_was_asked() {
         let bound = listeners::bind(&config).unwrap();
         let Some(port) = bound.local_addresses().next().map(|address| address.port()) else { continue };
         let running = start(bound);
-        let client = udp(wildcard);
+        // Left to itself, the kernel would answer a client here from the client's own address.
+        let client = udp(if ours.is_some() { wildcard } else { "[::1]:0" });
         let addresses: Vec<IpAddr> = match ours {
             Some(last) => last.map(|last| Ipv4Addr::new(127, 0, 0, last).into()).collect(),
-            None => vec!["::1".parse().unwrap()],
+            None => addresses_of_ipv6(),
         };
         let mut asked = BTreeSet::new();
         for id in 0..64 {
@@ -183,6 +185,14 @@ fn answers_leave_from_the_address_that_was_asked() {
         }
         running.stop();
     }
+}
+
+/// The IPv6 addresses of this machine that are the same on every link: `::1`, and what else it has been given.
+fn addresses_of_ipv6() -> Vec<IpAddr> {
+    let table = fs::read_to_string("/proc/net/if_inet6").unwrap();
+    let address = |line: &str| Ipv6Addr::from(u128::from_str_radix(&line[..32], 16).unwrap());
+    let addresses = table.lines().map(address).filter(|address| !address.is_unicast_link_local());
+    addresses.map(IpAddr::from).collect()
 }
 
 #[test]
@@ -223,6 +233,40 @@ fn many_threads_share_a_port() {
     // All 64 on the same of 4 threads: once in 4^63 runs.
     assert!(threads.len() > 1 && threads.iter().all(|&thread| thread < 4), "{threads:?}");
     running.stop();
+}
+
+/// Thread n of each address is on the n-th core of those the process may run on, counted round; without
+/// `pin_threads` on any of them.
+#[test]
+fn threads_are_pinned_where_that_is_asked() {
+    let cores = cores();
+    for pin in [true, false] {
+        let mut config = config(&["127.0.0.1:0", "127.0.0.3:0"]);
+        (config.udp.threads, config.udp.pin) = (3, pin);
+        let (told, tell) = mpsc::channel();
+        let make = move |thread, transport| {
+            told.send((transport, thread, self::cores())).unwrap();
+            Toy { thread: thread as u8, answered: None }
+        };
+        let running = listeners::bind(&config).unwrap().start(make).unwrap();
+        for _ in 0..7 {
+            let (transport, thread, its) = tell.recv_timeout(PATIENCE).unwrap();
+            let is_pinned = pin && transport == Transport::Udp;
+            let expect = if is_pinned { vec![cores[thread % 3 % cores.len()]] } else { cores.clone() };
+            assert_eq!(its, expect, "{transport:?} {thread}");
+        }
+        running.stop();
+    }
+}
+
+/// The cores this thread may run on.
+fn cores() -> Vec<usize> {
+    // SAFETY: a cpu_set_t is a bit field, whose zero is the empty set; the kernel writes at most its size.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set), 0);
+        (0..libc::CPU_SETSIZE as usize).filter(|&core| libc::CPU_ISSET(core, &set)).collect()
+    }
 }
 
 #[test]

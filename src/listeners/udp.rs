@@ -169,6 +169,16 @@ fn serve(
 mod tests {
     use super::*;
 
+    /// The kernel counts its own overhead too: twice what is asked (socket(7)).
+    #[test]
+    fn the_receive_buffer_is_what_was_asked_for() {
+        for receive_buffer_bytes in [64 << 10, 96 << 10] {
+            let config = UdpConfig { receive_buffer_bytes, ..UdpConfig::default() };
+            let socket = bind("127.0.0.1:0".parse().unwrap(), &config).unwrap();
+            assert_eq!(socket.recv_buffer_size().unwrap(), 2 * receive_buffer_bytes);
+        }
+    }
+
     /// The kernel is told to set DF and to take no notice of what others say of the path.
     #[test]
     fn answers_are_not_fragmented() {
