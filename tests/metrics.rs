@@ -225,6 +225,39 @@ fn queries_are_counted_by_listener_type_and_rcode() {
     assert_eq!((totals.shed, totals.bypassed_health, totals.bypassed_fence), (1, 1, 0));
 }
 
+/// Clients that no source knows are counted by what placed them instead, each by itself.
+#[test]
+fn misses_are_counted_by_what_placed_the_client() {
+    let check = |resolver: &str, default_place: &str, expect: [u64; 3]| {
+        let mut server = Server::new(false);
+        let folder = &server.folder;
+        folder.write("rhumb.toml", format!("[geo]\nnetworks = \"networks.toml\"\n{default_place}\n"));
+        let prefixes = format!("prefixes = [\"10.0.0.0/8\"{resolver}]");
+        folder.write("networks.toml", format!("[[network]]\n{prefixes}\ncountry = \"JP\"\n"));
+        let near =
+            "[[record]]\nname = \"near.example.com\"\npool = \"wss\"\nfilters = [\"geotarget_country\"]\n";
+        folder.write("filter-chains/near.toml", near);
+        server.publisher.publish(load(&server.folder, &server.slots));
+        server.ask("near.example.com", A, Some("198.51.100.0/24"), Transport::Udp);
+        // A client that is known, and a record that does not ask where clients are.
+        server.ask("near.example.com", A, Some("10.1.2.0/24"), Transport::Udp);
+        server.ask("all.example.com", A, Some("198.51.100.0/24"), Transport::Udp);
+        let totals = server.stats.totals();
+        let got = [totals.placed_by_resolver, totals.placed_by_default, totals.placed_by_nothing];
+        assert_eq!(got, expect, "{resolver} {default_place}");
+        let text = render(&server.sources());
+        for (what, count) in ["resolver", "default", "nothing"].iter().zip(expect) {
+            let line = format!("rhumb_geo_misses_total{{placed_by=\"{what}\"}} {count}\n");
+            assert!(text.contains(&line), "{line}");
+        }
+    };
+    let (resolver, place) = (", \"192.0.2.53/32\"", "default_place = { country = \"IE\" }");
+    check("", "", [0, 0, 1]);
+    check("", place, [0, 1, 0]);
+    check(resolver, "", [1, 0, 0]);
+    check(resolver, place, [1, 0, 0]);
+}
+
 /// The sample is what was asked: of so many queries about as many are kept as should be.
 #[test]
 fn clients_are_sampled() {
