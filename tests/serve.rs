@@ -164,6 +164,12 @@ fn changed_files_are_served() {
     folder.write("zones/.next", format!("{zone}\nnew 60 A 192.0.2.78\n"));
     fs::rename(folder.path().join("zones/.next"), folder.path().join(ZONE)).unwrap();
     server.comes_to("new.example.com A", "NOERROR aa\nnew.example.com. 60 A 192.0.2.78");
+    // What a zone includes counts as the zone does, wherever it lies.
+    folder.write("zones/parts/hosts.inc", "inc 60 A 192.0.2.79\n");
+    folder.write(ZONE, format!("{zone}\n$INCLUDE parts/hosts.inc\n"));
+    server.comes_to("inc.example.com A", "NOERROR aa\ninc.example.com. 60 A 192.0.2.79");
+    folder.write("zones/parts/hosts.inc", "inc 60 A 192.0.2.80\n");
+    server.comes_to("inc.example.com A", "NOERROR aa\ninc.example.com. 60 A 192.0.2.80");
     // A zone that was not there, and is gone again.
     server.comes_to("www.example.org A", "REFUSED");
     folder.write(
@@ -339,6 +345,32 @@ fn what_is_broken_leaves_the_old_state_serving() {
         folder.write(file, whole);
         server.line("loaded");
         assert_eq!(server.ask(PRIMARY), before, "{file}");
+    }
+}
+
+/// A database that is cut short or overwritten in place, as by a copy that is not done: the old one serves on, and
+/// the status says why.
+#[test]
+fn a_damaged_database_leaves_the_old_one_serving() {
+    const DATABASE: &str = "geoip/sample.mmdb";
+    let folder = Folder::example();
+    let mut server = Server::start(&folder);
+    server.said("rhumb.sock");
+    let api = Api::local(&folder);
+    let errors = |status: &Value| status["files"]["errors"].as_array().unwrap().len();
+    let before = server.ask(PRIMARY);
+    let whole = fs::read(folder.path().join(DATABASE)).unwrap();
+    // The tree leads back to its root, and what says how large it is stands behind it, whole.
+    let tree = [&vec![0; whole.len() / 2], &whole[whole.len() / 2..]].concat();
+    for damaged in [&whole[..whole.len() / 2], &whole[..whole.len() - 1], &vec![0; whole.len()], &tree] {
+        folder.write(DATABASE, damaged);
+        let status = api.comes_to("/api/v1/status", |status| errors(status) > 0);
+        let told = status["files"]["errors"][0].as_str().unwrap();
+        assert!(told.contains("sample.mmdb") && told.contains("no whole MaxMind DB file"), "{told}");
+        assert_eq!(server.ask(PRIMARY), before);
+        folder.write(DATABASE, &whole);
+        api.comes_to("/api/v1/status", |status| errors(status) == 0);
+        assert_eq!(server.ask(PRIMARY), before);
     }
 }
 
