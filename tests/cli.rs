@@ -8,9 +8,12 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
+use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -254,6 +257,71 @@ fn the_example_has_no_mistake() {
     let output = rhumb(Path::new("/"), &["check", "--config", "/nonexistent/rhumb.toml"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(printed(&folder, &output.stderr).contains("/nonexistent/rhumb.toml"));
+}
+
+/// The summary says how many chains the records share, and how large each question's table is.
+#[test]
+fn what_is_shared_is_summed_up() {
+    let folder = steered();
+    let near = |name: &str| {
+        format!(
+            "[[record]]\nname = \"{name}.example.com\"\npool = \"app\"\n\
+             filters = [\"geotarget_country\", \"select_first_n\"]\n"
+        )
+    };
+    folder.write("filter-chains/near.toml", ["a", "b", "c"].map(near).concat());
+    let report = folder.load().unwrap().report;
+    let told = printed(&folder, &rhumb(folder.path(), &["check"]).stdout);
+    let lines: Vec<&str> = told.lines().collect();
+    let static_octets = format!("1 zone with 3 static records ({} B)", report.static_octets);
+    assert_eq!(lines[..2], [&static_octets, "5 steered records sharing 3 compiled chains"], "{told}");
+    assert_eq!(lines[2], "1 question about places:");
+    let question = &report.questions[0];
+    assert!(question.octets > 100 && question.outcomes > 1, "{told}");
+    let size = match question.octets {
+        octets @ ..10_000 => format!("{octets} B"),
+        octets => format!("{} kB", octets / 1000),
+    };
+    let told_of = format!("  {}: {} outcomes, {size}, ", question.kind(), question.outcomes);
+    assert!(lines[3].starts_with(&told_of) && lines[3].ends_with(" ms"), "{told}");
+}
+
+/// On a terminal one sees how far the work has come; when it is done nothing of that is left.
+#[test]
+fn work_is_shown_on_a_terminal() {
+    let folder = Folder::example();
+    let (mut terminal, theirs) = terminal();
+    let child = Command::new(env!("CARGO_BIN_EXE_rhumb"))
+        .arg("check")
+        .current_dir(folder.path())
+        .env("TERM", "xterm")
+        .stdout(Stdio::piped())
+        .stderr(theirs)
+        .spawn()
+        .unwrap();
+    let mut shown = Vec::new();
+    // Linux ends it with an error when nobody has the other side any more.
+    let _ = terminal.read_to_end(&mut shown);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let shown = String::from_utf8(shown).unwrap();
+    for words in ["geoip/sample.mmdb [", "zones [", "100 %"] {
+        assert!(shown.contains(words), "{words} is not in {shown:?}");
+    }
+    let left = shown.rsplit("\x1b[2K").next().unwrap();
+    assert_eq!(left.trim(), "", "{shown:?}");
+    assert!(printed(&folder, &output.stdout).contains("3 steered records"));
+}
+
+/// A terminal of 80 columns: what is shown on it, and the side that a process gets.
+fn terminal() -> (File, OwnedFd) {
+    let (mut ours, mut theirs) = (0, 0);
+    let size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel writes the two numbers and reads the size; the descriptors are nobody else's.
+    unsafe {
+        assert_eq!(libc::openpty(&mut ours, &mut theirs, null_mut(), null(), &size), 0);
+        (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs))
+    }
 }
 
 /// A single name that is steered does not cost the memory of all that are not.
