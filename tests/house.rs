@@ -23,12 +23,18 @@ const ARROWS: [(&str, &str); 12] = [
 ];
 
 /// Where a packet is answered: nothing here may stop the server.
-const QUERY_PATH: [&str; 27] = [
+const QUERY_PATH: [&str; 35] = [
     "wire/edns.rs",
+    "wire/name.rs",
     "wire/query.rs",
     "wire/writer.rs",
     "chain/mod.rs",
     "chain/picks.rs",
+    "chain/draw.rs",
+    "chain/settled.rs",
+    "chain/reach.rs",
+    "geo/table.rs",
+    "geo/ranges.rs",
     "chain/filters/up.rs",
     "chain/filters/shed_load.rs",
     "chain/filters/shuffle.rs",
@@ -43,10 +49,12 @@ const QUERY_PATH: [&str; 27] = [
     "chain/filters/sticking.rs",
     "chain/filters/sticky.rs",
     "chain/filters/weighted_sticky.rs",
+    "engine/peer.rs",
     "engine/worker.rs",
     "engine/zones.rs",
     "engine/steering.rs",
     "engine/steering/addresses.rs",
+    "engine/steering/chances.rs",
     "engine/counting.rs",
     "engine/queries.rs",
     "engine/query_log.rs",
