@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::chain::filters::KINDS;
-use crate::chain::{self, Answer, Chain, Effect, Kind, MAX_ANSWERS, OptionValue, draw};
+use crate::chain::{self, Answer, Chain, Effect, Kind, MAX_ANSWERS, Meta, OptionValue, draw};
 use crate::engine::Zones;
 use crate::engine::shares::{Counted, Slots};
 use crate::engine::steering::{Live, Record, Steering};
@@ -17,6 +17,7 @@ use crate::geo::Questions;
 use crate::state::base::{Base, BaseAnswer, BasePool, BasePop, BaseRecord};
 use crate::state::chains::{AnswerSpec, Chains, FilterSpec, Place, Pop, RecordSpec};
 use crate::state::identity::{answer_name, called, identities};
+use crate::state::meta::{LiveSpec, MetaSpec};
 
 /// Compiles the records.
 pub(super) struct Compiler<'c> {
@@ -183,30 +184,10 @@ impl Compiler<'_> {
         let mut groups: Vec<String> = Vec::new();
         let identities = identities(pool.map_or(record, |(name, _)| name), pool.is_some(), written);
         for (index, answer) in written.iter().enumerate() {
-            let pop_meta = match &answer.pop {
-                None => Default::default(),
-                Some(pop) => match chains.pops.get(&pop.value) {
-                    Some(pop) => pop.meta.clone(),
-                    None => {
-                        let message = unknown("PoP", &pop.value, chains.pops.keys());
-                        self.answer_error(&owner, answer, "pop", message);
-                        Default::default()
-                    }
-                },
-            };
             let group_name = answer.group.as_ref().or(answer.pop.as_ref()).map(|group| group.value.clone());
             let group_meta = group_name.as_ref().and_then(|group| spec.groups.get(group));
-            let mut meta = spec.meta.clone().over(&pop_meta);
-            if let Some((_, pool)) = pool {
-                meta = pool.meta.clone().over(&meta);
-            }
-            if let Some(group) = group_meta {
-                meta = group.clone().over(&meta);
-            }
-            meta = answer.meta.clone().over(&meta);
-            if let Err(message) = meta.watermarks() {
-                self.answer_error(&owner, answer, "low_watermark", message);
-            }
+            let levels = [group_meta, pool.map(|(_, pool)| &pool.meta), Some(&spec.meta)];
+            let (meta, live) = self.meta(&owner, answer, levels);
             let group = group_name.as_ref().map_or(0, |name| {
                 let known = groups.iter().position(|known| known == name);
                 known.unwrap_or_else(|| {
@@ -215,16 +196,6 @@ impl Compiler<'_> {
                 }) as u16
                     + 1
             });
-            let (meta, live) = meta.into_meta();
-            for (value, feed) in live.feeds() {
-                if !chains.feeds.contains_key(feed) {
-                    let message = format!(
-                        "{}; write a table [feed.{feed}]",
-                        unknown("feed", feed, chains.feeds.keys())
-                    );
-                    self.answer_error(&owner, answer, value, message);
-                }
-            }
             let pool_name = pool.map(|(name, _)| name.clone());
             let name = answer_name(answer, pool_name.as_deref(), index);
             let id = identities[index].clone();
@@ -258,6 +229,39 @@ impl Compiler<'_> {
         }
         self.check_answers(&owner, pool.is_some(), written, &answered);
         answered
+    }
+
+    /// The meta of one answer: what is written for it, over what these levels have, the first over the next, over its
+    /// PoP's.
+    fn meta(
+        &mut self,
+        owner: &Owner,
+        answer: &AnswerSpec,
+        levels: [Option<&MetaSpec>; 3],
+    ) -> (Meta, LiveSpec) {
+        let chains = self.chains;
+        let mut base = MetaSpec::default();
+        if let Some(pop) = &answer.pop {
+            match chains.pops.get(&pop.value) {
+                Some(pop) => base = pop.meta.clone(),
+                None => {
+                    let message = unknown("PoP", &pop.value, chains.pops.keys());
+                    self.answer_error(owner, answer, "pop", message);
+                }
+            }
+        }
+        let levels = [Some(&answer.meta)].into_iter().chain(levels);
+        let meta = levels.flatten().rev().fold(base, |base, level| level.clone().over(&base));
+        if let Err(message) = meta.watermarks() {
+            self.answer_error(owner, answer, "low_watermark", message);
+        }
+        let (meta, live) = meta.into_meta();
+        for (value, feed) in live.feeds().filter(|(_, feed)| !chains.feeds.contains_key(*feed)) {
+            let message =
+                format!("{}; write a table [feed.{feed}]", unknown("feed", feed, chains.feeds.keys()));
+            self.answer_error(owner, answer, value, message);
+        }
+        (meta, live)
     }
 
     /// The filter of a name; a name that is none is told.
