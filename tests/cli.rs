@@ -437,17 +437,22 @@ fn completions_manual_and_help() {
     assert!(run("man --dir /dev/null/man1", 1).contains("/dev/null/man1: the pages cannot be written"));
     assert_eq!(run("--version", 0).trim(), concat!("rhumb ", env!("CARGO_PKG_VERSION")));
     let help = run("--help", 0);
+    assert!(help.starts_with("Authoritative GeoDNS server with failover filter chains"), "{help}");
     for command in ["serve", "check", "diff", "test", "explain", "geoip", "completions", "man"] {
         assert!(help.contains(&format!("\n  {command}")), "{command} is not in\n{help}");
     }
     let (_, commands) = help.split_once("Commands:\n").unwrap();
     let commands = commands.lines().take_while(|line| line.starts_with("  "));
-    let names = commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    // A line that is indented deeper goes on with what a command is for.
+    let named = commands.filter(|line| !line.starts_with("   ")).filter_map(|line| line.trim().split_once(' '));
+    let named = named.filter(|(name, _)| *name != "help");
     let manual = fs::read_to_string(project().join("docs/operations.md")).unwrap();
-    for name in names {
+    let on_one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (name, what_for) in named {
         assert!(manual.contains(&format!("`rhumb {name}")), "docs/operations.md does not name {name}");
         let told = run(&format!("{name} --help"), 0);
         assert!(told.contains("Usage: rhumb"), "{told}");
+        assert!(on_one_line(&told).starts_with(&on_one_line(what_for)), "{name}: {what_for}\n{told}");
     }
     // The command line is wrong.
     assert!(run("serv", 2).contains("serve"));

@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The socket beside the configuration, where that cannot be read.
 const SOCKET: &str = "rhumb.sock";
 
-/// Where to send what is asked.
+// Where to send what is asked. A doc comment would take the place of the help of what this is flattened into.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Server")]
 pub struct ServerArgs {

@@ -31,7 +31,8 @@ enum Command {
         /// What it is called: in the audit log, and as the owner of its drains.
         name: String,
         /// What its bearer may do. `read` sees; `feed` sees and gives values; `drain` sees and drains;
-        /// `operate` all of that, with splits, migrations and others' drains; `admin` everything.
+        /// `operate` all of that, with splits, migrations, monitors, policies, rollback and others' drains;
+        /// `admin` everything, tokens included.
         #[arg(long, value_parser = ["read", "feed", "drain", "operate", "admin"])]
         role: String,
         /// Confine it to this pool.
