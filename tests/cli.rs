@@ -444,7 +444,8 @@ fn completions_manual_and_help() {
     let (_, commands) = help.split_once("Commands:\n").unwrap();
     let commands = commands.lines().take_while(|line| line.starts_with("  "));
     // A line that is indented deeper goes on with what a command is for.
-    let named = commands.filter(|line| !line.starts_with("   ")).filter_map(|line| line.trim().split_once(' '));
+    let named =
+        commands.filter(|line| !line.starts_with("   ")).filter_map(|line| line.trim().split_once(' '));
     let named = named.filter(|(name, _)| *name != "help");
     let manual = fs::read_to_string(project().join("docs/operations.md")).unwrap();
     let on_one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -410,6 +410,8 @@ fn a_night_with_the_real_server() {
         &["NOERROR"],
     );
     check("undrain eu-west-1", 0, &["Done: undrain eu-west-1"]);
+    check("undrain eu-west-1", 0, &["Nothing changed", "nothing drains eu-west-1"]);
+    check("undrain nowhere", 1, &["there is no PoP called nowhere"]);
     check("drains --history", 0, &["undrain eu-west-1", "drain eu-west-1 by 100 %"]);
     check("split wss eu-west-1 haproxy=75 envoy=25", 0, &["Done: split wss at eu-west-1"]);
     check("splits wss", 0, &["haproxy 75, envoy 25"]);
@@ -417,6 +419,7 @@ fn a_night_with_the_real_server() {
     let plan = "pool = 'wss'\nfrom = 'haproxy'\nto = 'envoy'\npops = ['eu-west-2']\nsteps = [50, 100]\n";
     folder.write("plan.toml", plan);
     check("migrate start plan.toml", 0, &["eu-west-2 to 50 % envoy"]);
+    check("migrate start plan.toml", 0, &["Nothing changed", "it runs, step 1 of 2"]);
     check("migrate advance", 0, &["eu-west-2 to 100 % envoy"]);
     check("migrate list", 0, &["wss-1"]);
     check("migrate status wss-1", 0, &["eu-west-2 to 50 % envoy"]);

@@ -86,7 +86,8 @@ pub async fn show(
         (
             "Idempotency-Key" = Option<String>,
             Header,
-            description = "Makes a second start of the same plan by the same token a repetition.",
+            description = "Makes a second start of the same plan by the same token a repetition, also when it has \
+                           ended; one that is open is never begun twice.",
         ),
     ),
     request_body = NewMigration,

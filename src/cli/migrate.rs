@@ -45,10 +45,13 @@ enum Command {
     /// together), `steps` in percent, `soak` (how long a step lasts before the next follows by itself; left
     /// out, each step waits for `advance`), `guard` (hold, roll_back or ignore, when the new stack is down or
     /// overloaded), `reason`.
+    ///
+    /// A plan of one's own that runs or is held already is not begun again, so repeating is safe.
     Start {
         /// The plan.
         plan: PathBuf,
-        /// Makes a second start with the same key a repetition of the first; for automation that retries.
+        /// Makes a second start with the same key a repetition of the first, also when that has ended; for
+        /// automation that retries.
         #[arg(long, value_name = "TEXT")]
         key: Option<String>,
         #[command(flatten)]

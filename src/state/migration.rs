@@ -23,15 +23,20 @@ pub fn open_at<'m>(model: &'m Model, pool: &str, pop: &str) -> Option<&'m Migrat
 
 /// Begins a migration, with its first step.
 pub fn start(plan: &Plan, key: Option<&str>, at: &Situation) -> Result<Draft, Refusal> {
-    if let Some(key) = key
-        && let Some(begun) = begun_with(key, at)
-    {
+    if let Some(begun) = begun(plan, key, at) {
         if begun.plan != *plan {
             let message = format!("the key was used for another plan, {}; choose another key", begun.id);
             return Err(Refusal::Conflict(message));
         }
-        let mut draft = Draft::new("migrate", begun.id.clone(), Vec::new());
+        let mut draft = Draft::new("migration started", begun.id.clone(), Vec::new());
         draft.id.clone_from(&begun.id);
+        let is = match begun.state {
+            MigrationState::Running => "runs",
+            MigrationState::Held => "is held",
+            MigrationState::Done => "is done",
+            MigrationState::RolledBack => "was rolled back",
+        };
+        draft.words = vec![format!("{} had begun before: it {is}, {}", begun.id, standing(begun))];
         return Ok(draft);
     }
     check_plan(plan, at)?;
@@ -61,10 +66,14 @@ pub fn start(plan: &Plan, key: Option<&str>, at: &Situation) -> Result<Draft, Re
     Ok(draft)
 }
 
-/// The migration that the asker began with a key: another's key is another key.
-fn begun_with<'m>(key: &str, at: &Situation<'m>) -> Option<&'m Migration> {
+/// The migration that the asker began with a key: another's key is another key. Without one, the one of this plan that
+/// is open: asked for twice, it is not begun twice. What has ended may begin anew.
+fn begun<'m>(plan: &Plan, key: Option<&str>, at: &Situation<'m>) -> Option<&'m Migration> {
     let mut own = at.model.migrations.values().filter(|migration| migration.owner == at.actor.name);
-    own.find(|migration| migration.idempotency_key.as_deref() == Some(key))
+    match key {
+        Some(_) => own.find(|migration| migration.idempotency_key.as_deref() == key),
+        None => own.find(|migration| migration.is_open() && migration.plan == *plan),
+    }
 }
 
 fn check_plan(plan: &Plan, at: &Situation) -> Result<(), Refusal> {

@@ -142,7 +142,7 @@ pub(super) fn undrain(which: &Which, now: bool, at: &Situation) -> Result<Draft,
             if ids.is_empty() {
                 // A drain outlives what the files had in its scope, so this is asked only now.
                 check_scope(scope, at)?;
-                return Err(Refusal::NotFound(nothing_to_lift(scope, at)));
+                return nothing_to_lift(scope, at);
             }
             (ids, scope.clone())
         }
@@ -211,12 +211,21 @@ pub(super) fn still_drained(drain: &Drain, at: &Situation) -> String {
     format!("{} {how} {}", drain.scope, drain.by(drain.percent_at_most(at.now)))
 }
 
-fn nothing_to_lift(scope: &Scope, at: &Situation) -> String {
+/// A scope that nothing drains is as it is asked to be: of a retry there is nothing left to do.
+///
+/// # Errors
+/// One that others drain is not, and stays out.
+fn nothing_to_lift(scope: &Scope, at: &Situation) -> Result<Draft, Refusal> {
     let others: Vec<String> = others_draining(scope, None, at);
-    if others.is_empty() {
-        return format!("nothing drains {scope}");
+    if !others.is_empty() {
+        let message = format!("{} has no drain on {scope}; {}", at.actor.name, others.join("; "));
+        return Err(Refusal::NotFound(message));
     }
-    format!("{} has no drain on {scope}; {}", at.actor.name, others.join("; "))
+    let mut draft = Draft::new("undrain", scope.to_string(), Vec::new());
+    // Of one that is lifted in memory alone, this is what is not durable.
+    draft.id = drain_id(&at.actor.name, scope);
+    draft.words = vec![format!("nothing drains {scope}, so there was nothing to lift")];
+    Ok(draft)
 }
 
 /// How clients come back where the drain does not say: the pool's way, and of several pools the slowest.
