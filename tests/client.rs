@@ -460,11 +460,21 @@ fn a_night_with_the_real_server() {
     check("token list", 0, &["operate", "in 90 d"]);
     check("token revoke ops", 0, &["token revoked ops"]);
     check("audit --who local --action drain", 0, &["failing"]);
+    check("reload --dry-run", 0, &["The files can be served, with no warnings; served is load 1 as before"]);
     check("reload", 0, &["The files were read"]);
+    let chains = folder.read("filter-chains/wss.toml");
+    folder.write("filter-chains/wss.toml", chains.replacen("[pool.wss]", "[pool.wss]\nanswr = 1", 1));
+    check("reload --dry-run", 1, &["answr: unknown field", "filter-chains/wss.toml:"]);
+    folder.write("filter-chains/wss.toml", chains);
     check("log-level debug", 0, &["debug"]);
     check("clock accept", 0, &["Done"]);
     check("state accept", 1, &["not damaged"]);
     check("state export of-server.json", 0, &["from the server"]);
+    check(
+        "state import of-server.json --dry-run",
+        0,
+        &["This would happen: imported", "every row is as it is"],
+    );
     server.kill();
     check("status", 3, &["no server answers"]);
     check("state export of-file.json", 0, &["from the store's file"]);
@@ -483,6 +493,8 @@ fn a_night_with_the_real_server() {
     fs::write(&store, &whole).unwrap();
     fs::remove_dir_all(folder.path().join("state")).unwrap();
     check("state export", 1, &["there is nothing to export"]);
+    check("state import of-server.json --dry-run", 0, &["This would happen", "the store's file"]);
+    assert!(!folder.path().join("state").exists());
     check("state import of-server.json", 0, &["into the store's file"]);
     check("state export again.json", 0, &["from the store's file"]);
     assert_eq!(rows("of-server.json").0, rows("again.json").0);

@@ -9,6 +9,7 @@ use utoipa::IntoParams;
 use super::App;
 use super::bodies::{AuditLine, Page};
 use super::problem::Problem;
+use super::shown::Tagged;
 use super::take::{Params, Part};
 use crate::state::model::Entry;
 
@@ -45,7 +46,7 @@ pub struct Filter {
 pub async fn list(
     State(app): State<Arc<App>>,
     Params(filter): Params<Filter>,
-) -> Result<axum::Json<Page<AuditLine>>, Problem> {
+) -> Result<Tagged<Page<AuditLine>>, Problem> {
     let part = Part { limit: filter.limit, cursor: filter.cursor.clone() };
     let fits = |entry: &Entry| {
         filter.who.as_ref().is_none_or(|who| *who == entry.actor.name)
@@ -55,7 +56,8 @@ pub async fn list(
                 .as_ref()
                 .is_none_or(|key| entry.rows.iter().any(|row| row.key.starts_with(key.as_str())))
     };
-    page(&app, &part, fits).await.map(axum::Json)
+    let revision = app.state.view().model.revision;
+    Ok(Tagged(revision, page(&app, &part, fits).await?))
 }
 
 /// A part of the log, as far as it fits.

@@ -125,21 +125,9 @@ impl Limits {
     }
 
     /// Counts a change of a caller; a person at the Unix socket may go on.
-    pub fn count_change(&self, caller: &Caller) -> Result<(), Problem> {
-        self.count(&self.changes, caller, "changes")
-    }
-
-    /// Counts a dry run of a caller, which takes nothing from its changes.
-    pub fn count_dry_run(&self, caller: &Caller) -> Result<(), Problem> {
-        self.count(&self.dry_runs, caller, "makes dry runs")
-    }
-
-    fn count(
-        &self,
-        limiter: &DefaultKeyedRateLimiter<String>,
-        caller: &Caller,
-        does: &str,
-    ) -> Result<(), Problem> {
+    pub fn count(&self, caller: &Caller, dry_run: bool) -> Result<(), Problem> {
+        let (limiter, does) =
+            if dry_run { (&self.dry_runs, "makes dry runs") } else { (&self.changes, "changes") };
         if caller.actor.name == LOCAL {
             return Ok(());
         }

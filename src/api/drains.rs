@@ -82,10 +82,11 @@ pub async fn list(
 pub async fn history(
     State(app): State<Arc<App>>,
     Params(part): Params<Part>,
-) -> Result<axum::Json<Page<AuditLine>>, Problem> {
+) -> Result<Tagged<Page<AuditLine>>, Problem> {
     let is_of_drain =
         |entry: &crate::state::model::Entry| entry.rows.iter().any(|row| row.key.starts_with("drain/"));
-    audit::page(&app, &part, is_of_drain).await.map(axum::Json)
+    let revision = app.state.view().model.revision;
+    Ok(Tagged(revision, audit::page(&app, &part, is_of_drain).await?))
 }
 
 /// Takes answers out. The same owner and scope is the same drain, so that a retry is safe.
@@ -93,7 +94,12 @@ pub async fn history(
     post, path = "/api/v1/drains", tag = "drains",
     request_body = NewDrain,
     responses(
-        (status = 201, description = "It is served from the next packet on.", body = Changed),
+        (
+            status = 201,
+            description = "It is served from the next packet on.",
+            body = Changed,
+            headers(("Location" = String, description = "Where it is shown from now on.")),
+        ),
         (status = 200, description = "It was there before, or it was a dry run.", body = Changed),
     ),
 )]

@@ -13,7 +13,8 @@ use super::auth::Caller;
 use super::bodies::{FedBody, FeedBody, FeedValueBody, MetaBody, NewValue, NewValues, Page};
 use super::problem::Problem;
 use super::shown::{self, Tagged};
-use super::take::{Input, Params, Part, maybe_span, span};
+use super::take::{IfMatch, Input, Params, Part, maybe_span, span};
+use super::write::check_expected;
 use crate::state::base::{Base, BaseAnswer};
 use crate::state::change::no_such;
 use crate::state::keeper::Fed;
@@ -102,14 +103,21 @@ pub async fn give(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(feed): Path<String>,
+    if_match: IfMatch,
     Input(body): Input<NewValues>,
-) -> Result<axum::Json<FedBody>, Problem> {
+) -> Result<Tagged<FedBody>, Problem> {
     if !(1..=VALUES_MAX).contains(&body.values.len()) {
         let detail = format!("send 1 to {VALUES_MAX} values");
         return Err(Problem::invalid("values", detail));
     }
     let view = app.state.view();
     let now = app.now(&view);
+    let dry_run = body.dry_run;
+    check_expected(&view, if_match.or(body.expected_revision)?)?;
+    if dry_run {
+        // Values themselves come every second, and are not counted.
+        app.limits.count(&caller, dry_run)?;
+    }
     if !view.base.has_takers(&feed) {
         return Err(Problem::not_found(format!(
             "no answer takes values from a feed {feed}; write `{{ feed = \"{feed}\" }}` as a value of their meta in \
@@ -133,9 +141,15 @@ pub async fn give(
         return Err(wrong.swap_remove(0));
     }
     let ids: Vec<String> = values.iter().map(|(answer, _)| answer.clone()).collect();
-    let became = app.state.feed(feed.clone(), values).await?;
-    let is_taken = |fed: &&Fed| matches!(fed, Fed::Taken | Fed::PartlyOlder(_));
-    let taken = became.iter().filter(is_taken).count();
+    let became = match dry_run {
+        true => {
+            let mut held = (*view.values).clone();
+            let of = |(answer, value): (String, _)| Fed::of(&mut held, &feed, &answer, value, now);
+            values.into_iter().map(of).collect()
+        }
+        false => app.state.feed(feed.clone(), values).await?,
+    };
+    let taken = became.iter().filter(|fed| fed.is_served()).count();
     let late = ids.iter().zip(&became).filter_map(|(answer, fed)| match fed {
         Fed::Taken => None,
         Fed::Older => Some(format!("{answer}: older than the value that is held")),
@@ -153,7 +167,7 @@ pub async fn give(
     if taken == 0 {
         return Err(Problem::new(StatusCode::CONFLICT, refused.join("; ")));
     }
-    Ok(axum::Json(FedBody { taken, refused }))
+    Ok(Tagged(app.state.view().model.revision, FedBody { taken, refused, dry_run }))
 }
 
 /// A value, the answers that take it, and what is to be said of those in its scope that do not.

@@ -92,7 +92,12 @@ pub async fn show(
     ),
     request_body = NewMigration,
     responses(
-        (status = 201, description = "Its first step is served from the next packet on.", body = Changed),
+        (
+            status = 201,
+            description = "Its first step is served from the next packet on.",
+            body = Changed,
+            headers(("Location" = String, description = "Where it is shown from now on.")),
+        ),
         (status = 200, description = "It had begun before, or it was a dry run.", body = Changed),
     ),
 )]

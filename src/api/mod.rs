@@ -82,6 +82,8 @@ pub type Wanted = dyn Fn(&View, &str, &str, &str) -> Option<f64> + Send + Sync;
 pub type Impact = dyn Fn(&View, &Model) -> Option<serde_json::Value> + Send + Sync;
 /// See [`Hooks::reload`].
 pub type Reload = dyn Fn(Note) -> Result<(), Vec<Problem>> + Send + Sync;
+/// See [`Hooks::check_files`].
+pub type CheckFiles = dyn Fn() -> Result<Vec<Problem>, Vec<Problem>> + Send + Sync;
 /// See [`Hooks::set_log_level`].
 pub type SetLogLevel = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 /// See [`Hooks::served`].
@@ -105,6 +107,9 @@ pub struct Hooks {
     pub impact: Box<Impact>,
     /// Loads the files anew; what is wrong with them, and then nothing has changed. It may take its time.
     pub reload: Box<Reload>,
+    /// Reads the files as a load would, and serves nothing of it: what is suspicious about them, or wrong. It may take
+    /// its time.
+    pub check_files: Box<CheckFiles>,
     /// Sets the level of the log; what is wrong with it.
     pub set_log_level: Box<SetLogLevel>,
     /// Counts a request: its method, the path of its route where there is one, and the status of the response.
@@ -133,6 +138,7 @@ impl Default for Hooks {
             wanted: Box::new(|_, _, _, _| None),
             impact: Box::new(|_, _| None),
             reload: Box::new(|_| Ok(())),
+            check_files: Box::new(|| Ok(Vec::new())),
             set_log_level: Box::new(|_| Ok(())),
             served: Box::new(|_, _, _| {}),
             monitors: Box::new(Vec::new),

@@ -10,15 +10,18 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem, Paths};
+use utoipa::openapi::schema::{Object, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi, Ref, ResponseBuilder};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Required, ResponseBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use super::auth::Rule::{self, Needs, NeedsAll, Open};
 use super::auth::check;
 use super::problem::{PROBLEM_JSON, Problem, see_through};
+use super::take::Params;
 use super::{
     App, audit, drains, events, explain, feeds, health, methods, migrations, monitors, policies, pools, pops,
     process, records, splits, status, store, tokens,
@@ -26,6 +29,9 @@ use super::{
 use crate::state::model::Role::{Admin, Drain, Feed, Operate, Read};
 
 type Row = (Rule, UtoipaMethodRouter<Arc<App>>);
+
+/// What the paths begin with of what a token is for.
+const API: &str = "/api/v1";
 
 /// The table. Each path has its methods in rows of their own, because each has its own rule.
 fn table(metrics_public: bool) -> Vec<Row> {
@@ -93,6 +99,7 @@ fn table(metrics_public: bool) -> Vec<Row> {
 pub fn router(app: &Arc<App>) -> Router {
     let mut router = OpenApiRouter::new();
     for (rule, (schemas, paths, handler)) in table(app.config.metrics_public) {
+        let handler = if takes_any_query(&paths) { handler } else { handler.route_layer(from_fn(no_query)) };
         let guarded = handler.route_layer(from_fn_with_state((app.clone(), rule), check));
         router = router.routes((schemas, paths, guarded));
     }
@@ -105,6 +112,30 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(app.clone(), see_through))
         .with_state(app.clone())
 }
+
+/// Whether its query is its own affair: it takes one, or stands outside of the API, where probes send what they like.
+fn takes_any_query(paths: &Paths) -> bool {
+    let takes = |operation: Operation| {
+        let mut parameters = operation.parameters.into_iter().flatten();
+        parameters.any(|parameter| matches!(parameter, RefOr::T(it) if it.parameter_in == ParameterIn::Query))
+    };
+    let mut items = paths.paths.iter();
+    items.any(|(path, item)| !path.starts_with(API) || methods(item.clone()).any(|(_, it)| takes(it)))
+}
+
+/// Refuses parameters where there are none: a write that was meant as a question must not go through.
+async fn no_query(
+    _: Params<Nothing>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    next.run(request).await
+}
+
+/// No field at all.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 /// Replies hold what is so now, and one of them a secret: nobody on the way keeps them.
 async fn never_stored(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
@@ -189,14 +220,18 @@ pub fn document() -> OpenApi {
 /// The name of the security scheme.
 const TOKEN: &str = "token";
 
+/// What is sent and is no write for all that: a question, and a sign of life.
+const NO_WRITES: [&str; 2] = ["/api/v1/explain", "/api/v1/monitors/{monitor}/heartbeat"];
+
 /// Adds to an operation what its rule and its kind bring with them.
 fn complete(method: &str, path: &str, operation: &mut Operation, rule: Rule) {
     // Handlers of several resources share their names.
-    let words = path.trim_start_matches("/api/v1").replace(['/', '{', '}', '.', '-'], " ");
+    let words = path.trim_start_matches(API).replace(['/', '{', '}', '.', '-'], " ");
     let words: Vec<&str> = words.split_whitespace().collect();
     operation.operation_id = Some(format!("{method}_{}", words.join("_")));
     let mut problems: Vec<(&str, &str)> = Vec::new();
-    let (is_write, has_body) = (method != "get", operation.request_body.is_some());
+    let is_write = method != "get" && !NO_WRITES.contains(&path);
+    let has_body = operation.request_body.is_some();
     if rule != Open {
         operation.security = Some(vec![SecurityRequirement::new(TOKEN, [] as [&str; 0])]);
         problems.extend([("401", "No token that is good."), ("403", "The token may not.")]);
@@ -213,14 +248,54 @@ fn complete(method: &str, path: &str, operation: &mut Operation, rule: Rule) {
         problems.push(("408", "The body did not come in time."));
         problems.extend([("413", "The body is too long."), ("415", "The body is not JSON.")]);
     }
+    if is_write || has_body {
+        problems.push(("422", "A field is wrong; `field` names it."));
+    }
     if is_write {
         problems.push(("409", "It does not fit what is there, or a guard stands before it."));
         problems.push(("412", "The revision is not the newest one."));
-        problems.push(("422", "A field is wrong; `field` names it."));
+        operation.parameters.get_or_insert_default().push(if_match().into());
+    }
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response
+            && path.starts_with(API)
+            && response.content.contains_key("application/json")
+        {
+            let etag = header("The revision that it shows, for `If-Match`.", "\"17\"");
+            response.headers.insert("ETag".into(), etag.into());
+        }
     }
     for (status, description) in problems {
         let problem = Content::new(Some(Ref::from_schema_name("ProblemBody")));
-        let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, problem).build();
+        let response = ResponseBuilder::new().description(description).content(PROBLEM_JSON, problem);
+        let response = match status {
+            "401" => response.header("WWW-Authenticate", header("How to say who one is.", "Bearer")),
+            "429" => response.header("Retry-After", header("Seconds to wait.", "7")),
+            _ => response,
+        };
+        let response = response.build();
         operation.responses.responses.entry(status.into()).or_insert(response.into());
     }
+}
+
+/// The header that names the revision a write was made for.
+fn if_match() -> Parameter {
+    ParameterBuilder::new()
+        .name("If-Match")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("The ETag of an earlier reply: where it is not of the newest revision, it is 412."))
+        .schema(Some(text()))
+        .example(Some("\"17\"".into()))
+        .build()
+}
+
+/// A header of a response.
+fn header(description: &str, example: &str) -> Header {
+    let header = HeaderBuilder::new().schema(Some(text())).description(Some(description));
+    header.example(Some(example.into())).build()
+}
+
+fn text() -> Object {
+    Object::with_type(Type::String)
 }

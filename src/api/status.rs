@@ -60,8 +60,8 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
         (status = 200, description = "Answers given over the last 1 and 10 minutes.", body = Vec<ShareBody>),
     ),
 )]
-pub async fn share(State(app): State<Arc<App>>) -> axum::Json<Vec<ShareBody>> {
-    axum::Json((app.hooks.shares)())
+pub async fn share(State(app): State<Arc<App>>) -> Tagged<Vec<ShareBody>> {
+    Tagged(app.state.view().model.revision, (app.hooks.shares)())
 }
 
 /// Shows how the node is.

@@ -10,10 +10,12 @@ use super::auth::Caller;
 use super::bodies::{Changed, RollbackBody};
 use super::problem::Problem;
 use super::shown::Tagged;
-use super::take::{IfMatch, Input, InputText, Params, Why};
-use super::write::{Ask, done, settle, write};
-use crate::state::change::Change;
+use super::take::{IfMatch, Input, InputText, Params, Terms};
+use super::write::{Ask, deed, done, impact, said, settle, write};
+use crate::state::change::{Change, Refusal};
+use crate::state::handle::NOT_DAMAGED;
 use crate::state::store::export::{self, Export};
+use crate::state::view::StoreState;
 
 /// Puts drains, splits, monitors and policies back to where they were at a revision, and holds open migrations.
 #[utoipa::path(
@@ -47,13 +49,10 @@ pub async fn export_all(State(app): State<Arc<App>>) -> Result<Tagged<serde_json
     Ok(Tagged(contents.model.revision, json))
 }
 
-/// What is said of an import.
-const IMPORTED: (&str, &str) = ("imported", "everything that is wanted");
-
 /// Replaces everything that is wanted by an export.
 #[utoipa::path(
     put, path = "/api/v1/state", tag = "state",
-    params(Why),
+    params(Terms),
     request_body = serde_json::Value,
     responses((status = 200, description = "It is served from the next packet on.", body = Changed)),
 )]
@@ -61,7 +60,7 @@ pub async fn import_all(
     State(app): State<Arc<App>>,
     caller: Caller,
     if_match: IfMatch,
-    Params(why): Params<Why>,
+    Params(terms): Params<Terms>,
     InputText(text): InputText,
 ) -> Result<Response, Problem> {
     let export = Export::parse(&text).map_err(|message| Problem::invalid("body", message))?;
@@ -69,61 +68,59 @@ pub async fn import_all(
     if !wrong.is_empty() {
         return Err(Problem::invalid("body", wrong.join("; ")));
     }
-    if let Some(expected) = if_match.0 {
-        let current = app.state.view().model.revision;
-        if expected != current {
-            return Err(crate::state::change::Refusal::Stale { expected, current }.into());
-        }
+    let what = ("imported", "everything that is wanted".to_string());
+    let deed = deed(&app, &caller, (if_match, terms), what)?;
+    let contents = export.contents();
+    if deed.dry_run {
+        let view = app.state.view();
+        let notes = export::differences(&view.model, &contents.model);
+        let mut changed = Changed { notes, ..said(&deed, view.model.revision) };
+        changed.impact = impact(&app, view, contents.model).await;
+        return Ok(done(changed));
     }
-    let note = why.note(&caller, IMPORTED.0, IMPORTED.1.into())?;
-    app.limits.count_change(&caller)?;
-    let revision = app.state.import(export.contents(), note).await?;
+    let revision = app.state.import(contents, deed.note.clone(), deed.expected).await?;
     settle(&app).await;
-    Ok(done(said(revision, IMPORTED.0, IMPORTED.1)))
+    Ok(done(said(&deed, revision)))
 }
 
 /// Takes what is served for right, after the store was found damaged.
 #[utoipa::path(
     post, path = "/api/v1/state/accept", tag = "state",
-    params(Why),
+    params(Terms),
     responses((status = 200, description = "A new store begins with what is served.", body = Changed)),
 )]
 pub async fn accept(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Params(why): Params<Why>,
+    if_match: IfMatch,
+    Params(terms): Params<Terms>,
 ) -> Result<Response, Problem> {
-    app.state.accept(why.note(&caller, "accepted", "what is served".into())?).await?;
-    Ok(done(said(app.state.view().model.revision, "accepted", "what is served")))
+    let deed = deed(&app, &caller, (if_match, terms), ("accepted", "what is served".into()))?;
+    if !deed.dry_run {
+        app.state.accept(deed.note.clone()).await?;
+    } else if app.state.view().store.state != StoreState::Damaged {
+        return Err(Refusal::Conflict(NOT_DAMAGED.into()).into());
+    }
+    Ok(done(said(&deed, app.state.view().model.revision)))
 }
 
 /// Takes the clock for right, after it jumped.
 #[utoipa::path(
     post, path = "/api/v1/clock/accept", tag = "state",
-    params(Why),
+    params(Terms),
     responses((status = 200, description = "Time goes on from what the clock says.", body = Changed)),
 )]
 pub async fn accept_clock(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Params(why): Params<Why>,
+    if_match: IfMatch,
+    Params(terms): Params<Terms>,
 ) -> Result<Response, Problem> {
-    app.state.accept_clock(why.note(&caller, "accepted", format!("the clock of {}", app.node))?).await?;
-    Ok(done(said(app.state.view().model.revision, "accepted", "the clock")))
-}
-
-fn said(revision: u64, action: &str, object: &str) -> Changed {
-    Changed {
-        revision,
-        id: String::new(),
-        action: action.into(),
-        object: object.into(),
-        notes: Vec::new(),
-        changed: true,
-        durable: true,
-        dry_run: false,
-        guards: Vec::new(),
-        impact: None,
-        ttl_s: 0,
+    let deed = deed(&app, &caller, (if_match, terms), ("accepted", format!("the clock of {}", app.node)))?;
+    let alarm = app.state.view().clock_alarm.clone();
+    if !deed.dry_run {
+        app.state.accept_clock(deed.note.clone()).await?;
     }
+    let notes = alarm.into_iter().collect();
+    Ok(done(Changed { notes, ..said(&deed, app.state.view().model.revision) }))
 }

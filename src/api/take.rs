@@ -13,13 +13,10 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::auth::Caller;
 use super::bodies::{Page, ReturnBody};
 use super::problem::Problem;
 use super::sent::{Sent, Wrong, read_query};
 use crate::files::parse_duration;
-use crate::state::change::check_reason;
-use crate::state::keeper::Note;
 use crate::state::model::Return;
 use crate::state::policy::check_steps;
 
@@ -108,24 +105,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// Why something is done that has no other body.
+/// On what terms a write is made whose body says something else, or nothing.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct Why {
-    /// For the audit log.
+pub struct Terms {
+    /// Why, for the audit log; may be empty.
     #[serde(default)]
-    reason: String,
-}
-
-impl Why {
-    /// The line of the audit log that says so.
-    pub fn note(self, caller: &Caller, action: &str, object: String) -> Result<Note, Problem> {
-        if !self.reason.is_empty() {
-            check_reason(&self.reason)?;
-        }
-        Ok(Note { actor: caller.actor.clone(), action: action.into(), object, reason: self.reason })
-    }
+    #[param(required = false)]
+    pub reason: String,
+    /// Say what would happen, and do nothing.
+    #[serde(default)]
+    #[param(required = false)]
+    pub dry_run: bool,
+    /// The revision this was made for; another is refused with 412. `If-Match` says the same.
+    pub expected_revision: Option<u64>,
 }
 
 /// The revision that `If-Match` asks for.

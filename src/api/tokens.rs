@@ -46,7 +46,10 @@ pub async fn list(
 #[utoipa::path(
     post, path = "/api/v1/tokens", tag = "tokens",
     request_body = NewToken,
-    responses((status = 201, description = "The token, with its secret.", body = MadeToken)),
+    responses(
+        (status = 201, description = "The token, with its secret.", body = MadeToken),
+        (status = 200, description = "It was a dry run: there is no token.", body = Changed),
+    ),
 )]
 pub async fn make(
     State(app): State<Arc<App>>,
@@ -71,8 +74,12 @@ pub async fn make(
         created_at: now,
         expires_at: until.transpose()?,
     };
-    let ask = Ask::new(Change::CreateToken(token), String::new(), (false, false), (if_match, None))?;
+    let (change, flags) = (Change::CreateToken(token), (body.dry_run, false));
+    let ask = Ask::new(change, String::new(), flags, (if_match, body.expected_revision))?;
     let changed = write(&app, caller, ask).await?;
+    if changed.dry_run {
+        return Ok(done(changed));
+    }
     let made = MadeToken { name: body.name, token: secret, revision: changed.revision };
     Ok((StatusCode::CREATED, Tagged(changed.revision, made)).into_response())
 }

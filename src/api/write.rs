@@ -3,6 +3,7 @@
 //! ```text
 //! Ask -> dry_run: decide on what is wanted now, write nothing ------> Changed (guards, impact)
 //!     -> else: limits -> State::change, which serves it or refuses -> Changed, or Problem
+//! Terms -> deed: what changes no row by itself is held against the same, and gets its line of the audit log
 //! ```
 
 use std::collections::BTreeSet;
@@ -17,11 +18,11 @@ use super::auth::Caller;
 use super::bodies::Changed;
 use super::problem::Problem;
 use super::shown::Tagged;
-use super::take::IfMatch;
+use super::take::{IfMatch, Terms};
 use crate::state::base::Base;
 use crate::state::change::{self, Change, Draft, Refusal, Situation, Which};
 use crate::state::guards::TakenOut;
-use crate::state::keeper::Wish;
+use crate::state::keeper::{Note, Wish};
 use crate::state::model::{Model, Scope, Time};
 use crate::state::store::Watched;
 use crate::state::view::View;
@@ -59,7 +60,7 @@ pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, 
     let before = app.state.view();
     let scopes = scopes_of(&ask.change, &before);
     if ask.dry_run {
-        app.limits.count_dry_run(&caller)?;
+        app.limits.count(&caller, true)?;
         let (draft, after) = draft(app, &before, &caller, &ask).await?;
         let changed = !draft.rows.is_empty();
         let mut notes = draft.words;
@@ -81,7 +82,7 @@ pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, 
     }
     // Who waits for a change holds nothing of what was before: it is used again for what comes next.
     drop(before);
-    app.limits.count_change(&caller)?;
+    app.limits.count(&caller, false)?;
     let wish = Wish {
         change: ask.change.clone(),
         actor: caller.actor.clone(),
@@ -129,6 +130,58 @@ pub async fn write(app: &Arc<App>, caller: Caller, ask: Ask) -> Result<Changed, 
     })
 }
 
+/// What is done and changes no row by itself.
+pub struct Deed {
+    /// The line of the audit log that says so, once it is done.
+    pub note: Note,
+    /// Only say what would happen.
+    pub dry_run: bool,
+    /// The revision it was made for.
+    pub expected: Option<u64>,
+}
+
+/// Holds a deed against what every write is held against: its reason, its revision, and how often its caller writes.
+pub fn deed(
+    app: &App,
+    caller: &Caller,
+    (header, terms): (IfMatch, Terms),
+    (action, object): (&str, String),
+) -> Result<Deed, Problem> {
+    let Terms { reason, dry_run, expected_revision } = terms;
+    change::check_reason_if_any(&reason)?;
+    let expected = header.or(expected_revision)?;
+    check_expected(&app.state.view(), expected)?;
+    app.limits.count(caller, dry_run)?;
+    let note = Note { actor: caller.actor.clone(), action: action.into(), object, reason };
+    Ok(Deed { note, dry_run, expected })
+}
+
+/// What became of a deed, or would.
+pub fn said(deed: &Deed, revision: u64) -> Changed {
+    Changed {
+        revision,
+        id: String::new(),
+        action: deed.note.action.clone(),
+        object: deed.note.object.clone(),
+        notes: Vec::new(),
+        changed: true,
+        durable: true,
+        dry_run: deed.dry_run,
+        guards: Vec::new(),
+        impact: None,
+        ttl_s: 0,
+    }
+}
+
+/// Refuses what was made for another revision than the newest.
+pub fn check_expected(view: &View, expected: Option<u64>) -> Result<(), Refusal> {
+    let current = view.model.revision;
+    match expected.filter(|expected| *expected != current) {
+        Some(expected) => Err(Refusal::Stale { expected, current }),
+        None => Ok(()),
+    }
+}
+
 /// The response to a write that made nothing new.
 pub fn done(changed: Changed) -> Response {
     Tagged(changed.revision, changed).into_response()
@@ -146,10 +199,8 @@ pub fn created(changed: Changed, location: &str) -> Response {
 
 /// What a change would do to what is wanted now.
 async fn draft(app: &App, view: &View, caller: &Caller, ask: &Ask) -> Result<(Draft, Model), Refusal> {
+    check_expected(view, ask.expected)?;
     let current = view.model.revision;
-    if let Some(expected) = ask.expected.filter(|expected| *expected != current) {
-        return Err(Refusal::Stale { expected, current });
-    }
     let mut change = ask.change.clone();
     if let Change::RollBack { to, since } = &mut change {
         *since = match app.state.since((*to).min(view.committed)).await? {
@@ -182,7 +233,7 @@ async fn draft(app: &App, view: &View, caller: &Caller, ask: &Ask) -> Result<(Dr
 }
 
 /// Whom a change moves; it may take long enough to be in the way of other requests.
-async fn impact(app: &Arc<App>, view: Arc<View>, after: Model) -> Option<serde_json::Value> {
+pub async fn impact(app: &Arc<App>, view: Arc<View>, after: Model) -> Option<serde_json::Value> {
     let app = app.clone();
     // A report that trips over a mistake of ours is a report less, and no reason to refuse the change.
     tokio::task::spawn_blocking(move || (app.hooks.impact)(&view, &after)).await.ok().flatten()

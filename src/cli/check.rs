@@ -3,20 +3,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::print_problems;
 use super::progress::Progress;
-use crate::config::Config;
+use super::{print_problems, read_files};
 use crate::files::{Problem, Severity};
 use crate::state::compile::Report;
-use crate::state::{load, load_as_read};
 
 /// Reads everything, prints the errors and warnings, and a summary when there is no error.
 pub fn run(config: &Path) -> ExitCode {
-    let (config, problems) = Config::read_partly(config);
     let progress = Progress::new();
-    let loaded = load_as_read(config.as_ref(), problems, |config| {
-        load(config, 0, &|step, share| progress.report(step, share))
-    });
+    let (_, loaded) = read_files(config, &|step, share| progress.report(step, share));
     drop(progress);
     match loaded {
         Ok(loaded) => {

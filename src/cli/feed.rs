@@ -51,6 +51,9 @@ pub struct PushArgs {
     /// What becomes of it then; the feed's, if left out.
     #[arg(long, value_name = "POLICY", value_parser = ["hold", "neutral", "down"])]
     stale: Option<String>,
+    /// Say what would become of them, and give nothing.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     to: ServerArgs,
 }
@@ -72,7 +75,8 @@ pub fn feed(config: &Path, command: &FeedCommand) -> anyhow::Result<Outcome> {
         max_age: args.max_age.clone(),
         stale: args.stale.clone(),
     };
-    let request = Request::post(&["feeds", &args.feed], &NewValues { values: vec![value] });
+    let values = NewValues { values: vec![value], dry_run: args.dry_run, expected_revision: None };
+    let request = Request::post(&["feeds", &args.feed], &values);
     let answers = ask(&servers, |server| server.call::<FedBody>(&request));
     let mut outcome = tell(&answers, args.to.json, fed_words).print();
     let is_refused = |said: &Said<FedBody>| !said.body.refused.is_empty();
@@ -83,8 +87,12 @@ pub fn feed(config: &Path, command: &FeedCommand) -> anyhow::Result<Outcome> {
 }
 
 fn fed_words(said: &Said<FedBody>) -> String {
-    let FedBody { taken, refused } = &said.body;
-    let mut text = format!("{} served from the next packet on.\n", count(*taken, "value"));
+    let FedBody { taken, refused, dry_run } = &said.body;
+    let values = count(*taken, "value");
+    let mut text = match dry_run {
+        true => format!("{values} would be served.\n"),
+        false => format!("{values} served from the next packet on.\n"),
+    };
     if !refused.is_empty() {
         text += &format!("{}\n{}", loud("Refused:", Tone::Bad), bullets(refused));
     }

@@ -17,6 +17,9 @@ pub struct ReloadArgs {
     /// Why, for the audit log.
     #[arg(long, short, value_name = "TEXT")]
     reason: Option<String>,
+    /// Say what is wrong or suspicious about the files, and serve nothing of them.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     to: ServerArgs,
 }
@@ -52,11 +55,16 @@ pub enum ClockCommand {
 pub fn reload(config: &Path, args: &ReloadArgs) -> anyhow::Result<Outcome> {
     let servers = args.to.servers(config)?;
     let request = Request::post(&["reload"], &json!({})).with("reason", args.reason.as_ref());
+    let request = request.with("dry_run", args.dry_run.then_some(true));
     let answers = ask(&servers, |server| server.call::<Reloaded>(&request));
     let words = |said: &Said<Reloaded>| {
-        let Reloaded { load, warnings } = &said.body;
+        let Reloaded { load, warnings, dry_run } = &said.body;
         let with = count(warnings.len(), "warning");
-        format!("The files were read, and are served: load {load}, with {with}.\n{}", bullets(warnings))
+        let became = match dry_run {
+            true => format!("The files can be served, with {with}; served is load {load} as before."),
+            false => format!("The files were read, and are served: load {load}, with {with}."),
+        };
+        format!("{became}\n{}", bullets(warnings))
     };
     Ok(tell(&answers, args.to.json, words).print())
 }

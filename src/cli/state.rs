@@ -51,6 +51,9 @@ enum Command {
     Import {
         /// The export.
         file: PathBuf,
+        /// Say what would happen, and do nothing.
+        #[arg(long)]
+        dry_run: bool,
         /// Do not ask.
         #[arg(long, short)]
         yes: bool,
@@ -82,7 +85,9 @@ enum Command {
 pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
     match &args.command {
         Command::Export { file } => export(config, &args.to, file.as_deref()),
-        Command::Import { file, yes, reason } => import(config, &args.to, (file, *yes), reason.as_deref()),
+        Command::Import { file, dry_run, yes, reason } => {
+            import(config, &args.to, file, (*dry_run, *yes), reason.as_deref())
+        }
         Command::Check { file: None } => check_store(config, &args.to),
         Command::Check { file: Some(file) } => {
             let export = read(file)?;
@@ -211,12 +216,13 @@ fn list(paths: &[PathBuf]) -> String {
 fn import(
     config: &Path,
     to: &ServerArgs,
-    (file, yes): (&Path, bool),
+    file: &Path,
+    (dry_run, yes): (bool, bool),
     reason: Option<&str>,
 ) -> anyhow::Result<Outcome> {
     let export = read(file)?;
     let servers = to.servers(config)?;
-    if !yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+    if !yes && !dry_run && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
         let rows = count(export.rows.len(), "row");
         errln!("{}: {rows} at revision {}, made {:.0}", file.display(), export.revision, export.made_at);
         errln!("They replace every drain, split, migration and token there is.");
@@ -226,10 +232,16 @@ fn import(
         }
     }
     let request = Request::put(&["state"], &export).with("reason", reason);
+    let request = request.with("dry_run", dry_run.then_some(true));
     let answers = ask(&servers, |server: &Server| server.call::<Changed>(&request));
     let is_alone = to.is_local() && matches!(answers[0].said, Err(Failure::Unreachable(_)));
     if is_alone {
         let path = read_config(config)?.state.file;
+        if dry_run {
+            let rows = count(export.rows.len(), "row");
+            outln!("This would happen: {rows} take the place of all in the store's file {}", path.display());
+            return Ok(Outcome::Done);
+        }
         import_into(&path, &export, reason.unwrap_or_default())?;
         errln!("Imported into the store's file {}, for no server runs.", path.display());
         return Ok(Outcome::Done);

@@ -63,6 +63,8 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
                 role: role.clone(),
                 pool: pool.clone(),
                 expires_in: expires.clone(),
+                dry_run: false,
+                expected_revision: None,
             };
             let request = Request::post(&["tokens"], &body);
             let answers = ask(&servers, |server| server.call::<MadeToken>(&request));

@@ -8,8 +8,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, oneshot};
 
 use super::change::{Change, Refusal};
+use super::clock::CLOCK_SKEW;
 use super::compile::Loaded;
-use super::live::{FeedValue, VerdictValue};
+use super::live::{FeedValue, Values, VerdictValue};
 use super::load::MonitorLoad;
 use super::model::{Actor, Entry, Role, Scope, Time};
 use super::store::{Contents, StoreError, Watched};
@@ -98,6 +99,9 @@ impl Note {
     }
 }
 
+/// Why nothing can be accepted.
+pub const NOT_DAMAGED: &str = "the store is not damaged; there is nothing to accept";
+
 /// What becomes of what a feed says of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fed {
@@ -109,6 +113,28 @@ pub enum Fed {
     PartlyOlder(Vec<&'static str>),
     /// It says that it was made in the future.
     FromTheFuture,
+}
+
+impl Fed {
+    /// Has values take what a feed says of an answer.
+    pub fn of(held: &mut Values, feed: &str, answer: &str, mut value: FeedValue, now: Time) -> Fed {
+        if value.made_at > now + CLOCK_SKEW {
+            return Fed::FromTheFuture;
+        }
+        value.made_at = value.made_at.min(now);
+        let count = value.values.keys().len();
+        let older = held.take_feed(feed, answer, value);
+        match older.len() {
+            0 => Fed::Taken,
+            all if all == count => Fed::Older,
+            _ => Fed::PartlyOlder(older),
+        }
+    }
+
+    /// Whether anything of it is served.
+    pub fn is_served(&self) -> bool {
+        matches!(self, Fed::Taken | Fed::PartlyOlder(_))
+    }
 }
 
 pub(super) type Reply<T> = oneshot::Sender<T>;
@@ -125,7 +151,7 @@ pub(super) enum Message {
     Log { before: u64, limit: usize, reply: Reply<Result<Vec<Entry>, StoreError>> },
     Since(u64, Reply<Result<Watched, StoreError>>),
     Export(Reply<Contents>),
-    Import(Box<Contents>, Note, Reply<Result<u64, Refusal>>),
+    Import(Box<Contents>, Note, Option<u64>, Reply<Result<u64, Refusal>>),
     Accept(Note, Reply<Result<(), Refusal>>),
     AcceptClock(Note, Reply<()>),
     Ready(Option<String>, Reply<()>),
@@ -251,9 +277,14 @@ impl State {
         self.ask(Message::Export).await.ok_or_else(gone)
     }
 
-    /// Replaces everything that is wanted; the new revision.
-    pub async fn import(&self, contents: Contents, note: Note) -> Result<u64, Refusal> {
-        self.ask(|reply| Message::Import(Box::new(contents), note, reply))
+    /// Replaces everything that is wanted, if the revision that is expected is the newest; the new revision.
+    pub async fn import(
+        &self,
+        contents: Contents,
+        note: Note,
+        expected: Option<u64>,
+    ) -> Result<u64, Refusal> {
+        self.ask(|reply| Message::Import(Box::new(contents), note, expected, reply))
             .await
             .unwrap_or_else(|| Err(gone()))
     }

@@ -7,6 +7,7 @@ mod asked;
 mod auth;
 mod document;
 mod drains;
+mod every_write;
 mod explained;
 mod served;
 mod set;

@@ -15,7 +15,7 @@ use crate::support::Folder;
 use crate::support::control::{Control, config, keep};
 
 /// The example, where the load of every answer comes from a feed.
-fn fed() -> Folder {
+pub fn fed() -> Folder {
     let folder = Folder::example();
     let chains = folder.read("filter-chains/wss.toml");
     let meta = "[pool.wss]\nmeta = { connections = { feed = \"sockets\" }, high_watermark = 10000, low_watermark = 8000 }";
@@ -164,7 +164,7 @@ fn thousands_of_values_are_taken_and_kept() {
     values.push(json!({ "scope": values[0]["scope"], "meta": { "connections": 7 } }));
     let count = values.len();
     let given = control.local("POST", "/api/v1/feeds/sockets").json(&json!({ "values": values })).ok();
-    assert_eq!(given, json!({ "taken": count, "refused": [] }));
+    assert_eq!(given, json!({ "taken": count, "refused": [], "dry_run": false }));
     control.state.stop();
     // What it is asked before it has ended is answered.
     while control.runtime.block_on(control.state.export()).is_ok() {}
@@ -196,7 +196,7 @@ fn feeds_give_values_to_the_answers_that_name_them() {
             { "scope": dublin, "meta": { "connections": 12000 }, "made_at": made(0) },
         ]),
     );
-    assert_eq!(fed.ok(), json!({ "taken": 27, "refused": [] }));
+    assert_eq!(fed.ok(), json!({ "taken": 27, "refused": [], "dry_run": false }));
     let values = || {
         let record = control.local("GET", "/api/v1/records/wss-primary.example.com").ok();
         let answers = record["answers"].as_array().unwrap().clone();
@@ -228,7 +228,9 @@ fn feeds_give_values_to_the_answers_that_name_them() {
     );
     assert_eq!(
         some.ok(),
-        json!({ "taken": 1, "refused": ["wss/eu-west-1/haproxy: older than the value that is held"] })
+        json!({
+            "taken": 1, "refused": ["wss/eu-west-1/haproxy: older than the value that is held"], "dry_run": false,
+        })
     );
     // What names nothing.
     give("socket", json!([{ "scope": dublin, "meta": { "connections": 1 } }]))

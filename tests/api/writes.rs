@@ -61,6 +61,16 @@ fn requests_that_cannot_be_read() {
     assert_eq!(lift.refused(400, "the control character \\n")["field"], "reason");
     control.local("GET", "/api/v1/drains?cursor=zzz").refused(400, "the `next` of the part before");
     control.local("GET", "/api/v1/drains?limt=1").refused(400, "unknown field");
+    // Also where there are none: a question must not become a write.
+    for path in ["share", "status", "pops/eu-west-1", "records/wss-primary.example.com"] {
+        let path = format!("/api/v1/{path}?limt=1");
+        assert_eq!(control.local("GET", &path).refused(400, "there is none here")["field"], "limt", "{path}");
+    }
+    let body = drain(json!({ "pop": "eu-west-1" }));
+    let asked = control.local("POST", "/api/v1/drains?dry_run=true").json(&body);
+    asked.refused(400, "unknown field `dry_run`; there is none here");
+    control.remote("GET", "/api/v1/status?limt=1").refused(401, "token");
+    assert_eq!(control.local("GET", "/healthz?from=balancer").send().status, 200);
     control.local("GET", "/api/v1/nothing").refused(404, "openapi.json");
     control.local("GET", "/").refused(404, "openapi.json");
     let reply = control.local("DELETE", "/api/v1/drains").send();

@@ -13,6 +13,12 @@ use crate::state::model::Time;
 pub struct NewValues {
     /// One or many.
     pub values: Vec<NewValue>,
+    /// Say what would become of them, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// The revision this was made for; another is refused with 412. `If-Match` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_revision: Option<u64>,
 }
 
 /// Values of one answer, or of every answer of a scope.
@@ -75,6 +81,9 @@ pub struct FedBody {
     pub taken: usize,
     /// Which were refused, and why: one line each.
     pub refused: Vec<String>,
+    /// Whether it was only asked what would become of them.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// A feed as it is: `GET /api/v1/feeds`.

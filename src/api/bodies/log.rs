@@ -64,6 +64,12 @@ pub struct NewToken {
     /// How long it is good, such as `90d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<String>,
+    /// Say what would happen, and do nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// The revision this was made for; another is refused with 412. `If-Match` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_revision: Option<u64>,
 }
 
 /// A token that was made, with the secret that nobody can show again.
@@ -106,8 +112,11 @@ pub struct LogLevel {
 /// The files were loaded anew: `POST /api/v1/reload`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {
-    /// The how-manieth load since the start it is.
+    /// The how-manieth load since the start is served.
     pub load: u64,
     /// What is suspicious about them.
     pub warnings: Vec<String>,
+    /// Whether they were only looked at.
+    #[serde(default)]
+    pub dry_run: bool,
 }

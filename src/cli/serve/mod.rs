@@ -90,7 +90,7 @@ pub fn run(config_file: &Path) -> anyhow::Result<()> {
     let stats = AllStats::default();
     let query_log = QueryLog::start(&config.query_log, slots.clone()).context("cannot start a thread")?;
     let observed = Observed::new(stats.clone(), slots.clone(), query_log.written());
-    let hooks = observed.hooks(&state, (&pilot, &notices), &events, set_log_level);
+    let hooks = observed.hooks(&state, config.file.clone(), (&pilot, &notices), &events, set_log_level);
     let api = Api { config: config.api.clone(), node: node_name(&config), state: state.clone(), hooks };
     let api = api::start(api).context("cannot serve the control plane")?;
     // What the monitors say counts before the first query is answered.

@@ -65,7 +65,7 @@ pub fn check_reason(reason: &str) -> Result<(), Refusal> {
 }
 
 /// That what somebody says of why, if anything, is no novel.
-pub(super) fn check_reason_if_any(reason: &str) -> Result<(), Refusal> {
+pub fn check_reason_if_any(reason: &str) -> Result<(), Refusal> {
     if reason.is_empty() { Ok(()) } else { check_reason(reason) }
 }
 

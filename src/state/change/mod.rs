@@ -21,7 +21,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-pub use checks::{check_pool, check_reason, no_such, some_of};
+pub use checks::{check_pool, check_reason, check_reason_if_any, no_such, some_of};
 pub use drains::drain_id;
 
 use super::base::Base;

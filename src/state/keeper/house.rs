@@ -12,7 +12,7 @@ use super::{
     TIMED_REFRESH_LEAST, TTLS_COUNTED_EVERY, VALUES_WRITTEN_EVERY,
 };
 use crate::state::change::{Change, MigrationStep, Refusal};
-use crate::state::handle::{Note, VALUES_AT_ONCE, Wish};
+use crate::state::handle::{NOT_DAMAGED, Note, VALUES_AT_ONCE, Wish};
 use crate::state::live::Touched;
 use crate::state::migration;
 use crate::state::model::{Actor, Entry, Row, RowChange, Time};
@@ -231,7 +231,16 @@ impl Keeper {
         Contents { model: (*self.wanted).clone(), values, newest: Some(self.now) }
     }
 
-    pub(super) fn import(&mut self, mut contents: Contents, note: Note) -> Result<u64, Refusal> {
+    pub(super) fn import(
+        &mut self,
+        mut contents: Contents,
+        note: Note,
+        expected: Option<u64>,
+    ) -> Result<u64, Refusal> {
+        let current = self.wanted.revision;
+        if let Some(expected) = expected.filter(|expected| *expected != current) {
+            return Err(Refusal::Stale { expected, current });
+        }
         let unavailable = |error: StoreError| Refusal::Unavailable(error.to_string());
         // Watchers must see that it is new.
         contents.model.revision = contents.model.revision.max(self.model.revision + 1);
@@ -260,7 +269,7 @@ impl Keeper {
         let mut contents = self.contents();
         let mut entry = note.entry(self.now);
         let Kept::Damaged { replace, .. } = &mut self.store else {
-            return Err(Refusal::Conflict("the store is not damaged; there is nothing to accept".into()));
+            return Err(Refusal::Conflict(NOT_DAMAGED.into()));
         };
         let begun = replace().and_then(|mut store| {
             let revision = store.replace(&contents, entry.clone())?;

@@ -338,8 +338,8 @@ impl Keeper {
             Message::Export(reply) => {
                 let _ = reply.send(self.contents());
             }
-            Message::Import(contents, note, reply) => {
-                let imported = self.import(*contents, note);
+            Message::Import(contents, note, expected, reply) => {
+                let imported = self.import(*contents, note, expected);
                 let _ = reply.send(imported);
             }
             Message::Accept(note, reply) => {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::Keeper;
-use crate::state::clock::CLOCK_SKEW;
 use crate::state::handle::{Fed, Reply};
 use crate::state::live::{FeedValue, Touched, Values, VerdictValue};
 use crate::state::load::MonitorLoad;
@@ -16,22 +15,19 @@ impl Keeper {
     pub(super) fn take_feed(&mut self, feed: &str, values: Vec<(String, FeedValue)>) -> Vec<Fed> {
         let mut touched = Vec::new();
         let mut held = (*self.values).clone();
-        let fed = values.into_iter().map(|(answer, mut value)| {
-            if value.made_at > self.now + CLOCK_SKEW {
-                return Fed::FromTheFuture;
-            }
-            value.made_at = value.made_at.min(self.now);
-            let (count, stale_at) = (value.values.keys().len(), value.stale_at());
-            let older = held.take_feed(feed, &answer, value);
-            if older.len() == count {
-                return Fed::Older;
+        let fed = values.into_iter().map(|(answer, value)| {
+            let fed = Fed::of(&mut held, feed, &answer, value, self.now);
+            if !fed.is_served() {
+                return fed;
             }
             touched.extend(self.base.spots_of_answer(&answer).iter().map(|spot| spot.steering));
-            let json = serde_json::to_string(held.feed(feed, &answer)).expect("values are JSON");
+            let said = held.feed(feed, &answer);
+            let json = serde_json::to_string(said).expect("values are JSON");
             self.unwritten.insert(format!("feed/{feed}/{answer}"), Some(json));
-            let stale_at = stale_at.filter(|at| *at >= self.now);
+            // What was taken is the last that is held.
+            let stale_at = said.last().and_then(FeedValue::stale_at).filter(|at| *at >= self.now);
             self.stale = self.stale.into_iter().chain(stale_at).min();
-            if older.is_empty() { Fed::Taken } else { Fed::PartlyOlder(older) }
+            fed
         });
         let fed = fed.collect();
         self.values = Arc::new(held);

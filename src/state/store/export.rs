@@ -95,6 +95,33 @@ impl Export {
     }
 }
 
+/// What rows are otherwise in another model, in words: a sentence for each kind, and one where all are the same.
+pub fn differences(before: &Model, after: &Model) -> Vec<String> {
+    let by_key = |model: &Model| model.rows().map(|row| (row.key(), row)).collect::<BTreeMap<_, _>>();
+    let (before, after) = (by_key(before), by_key(after));
+    // By kind, how many are new, changed and gone.
+    let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    for key in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+        let what = match (before.get(key), after.get(key)) {
+            (None, _) => 0,
+            (Some(old), Some(new)) if old == new => continue,
+            (_, Some(_)) => 1,
+            (_, None) => 2,
+        };
+        let kind = key.split('/').next().unwrap_or_default();
+        counts.entry(kind).or_default()[what] += 1;
+    }
+    if counts.is_empty() {
+        return vec!["every row is as it is now".into()];
+    }
+    let told = counts.into_iter().map(|(kind, counts)| {
+        let some = counts.iter().zip(["new", "changed", "gone"]).filter(|(count, _)| **count > 0);
+        let parts: Vec<String> = some.map(|(count, how)| format!("{count} {how}")).collect();
+        format!("rows of the kind {kind}: {}", parts.join(", "))
+    });
+    told.collect()
+}
+
 /// What is wrong with an export, in words; nothing if it can be imported.
 pub fn check(export: &Export) -> Vec<String> {
     let mut wrong = Vec::new();
