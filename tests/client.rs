@@ -291,8 +291,8 @@ fn what_is_watched_is_seen_to_change() {
     let ground = Ground::new();
     let share = |answers: u64| {
         let body = format!(
-            r#"[{{"answer":"wss/eu-west-1/envoy","pool":"wss","pop":"eu-west-1","stack":"envoy",
-            "with_ecs_1m":{answers},"without_ecs_1m":0,"with_ecs_10m":900,"without_ecs_10m":0,"percent_10m":100}}]"#
+            r#"{{"items":[{{"answer":"wss/eu-west-1/envoy","pool":"wss","pop":"eu-west-1","stack":"envoy",
+            "with_ecs_1m":{answers},"without_ecs_1m":0,"with_ecs_10m":900,"without_ecs_10m":0,"percent_10m":100}}]}}"#
         );
         ground.local.say(Script::from([("GET /api/v1/share".into(), (200, body))]));
     };

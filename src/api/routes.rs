@@ -238,7 +238,7 @@ fn complete(method: &str, path: &str, operation: &mut Operation, rule: Rule) {
         problems.push(("429", "Too often; `Retry-After` says when to try again."));
         problems.push(("503", "The state cannot be read or written."));
     }
-    if operation.parameters.is_some() || has_body || is_write {
+    if operation.parameters.is_some() || has_body || path.starts_with(API) {
         problems.push(("400", "It cannot be read."));
     }
     if path.contains('{') || has_body {

@@ -1,5 +1,6 @@
 //! How the node is: `/api/v1/status`, `/healthz`, `/readyz`, `/metrics`, `/api/v1/share`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -7,9 +8,10 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use super::bodies::{Counts, FilesBody, GeoSource, ReceiverBody, ShareBody, Status, StoreBody};
+use super::bodies::{Counts, FilesBody, GeoSource, Page, ReceiverBody, ShareBody, Status, StoreBody};
 use super::problem::Problem;
 use super::shown::Tagged;
+use super::take::{Params, Part};
 use super::{App, records};
 use crate::health::notify::HookStatus;
 use crate::state::model::Time;
@@ -56,12 +58,20 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
 /// Shows how often each answer was given lately.
 #[utoipa::path(
     get, path = "/api/v1/share", tag = "what there is",
-    responses(
-        (status = 200, description = "Answers given over the last 1 and 10 minutes.", body = Vec<ShareBody>),
-    ),
+    params(Part),
+    responses((
+        status = 200,
+        description = "A part of the answers given over the last 1 and 10 minutes.",
+        body = Page<ShareBody>,
+    )),
 )]
-pub async fn share(State(app): State<Arc<App>>) -> Tagged<Vec<ShareBody>> {
-    Tagged(app.state.view().model.revision, (app.hooks.shares)())
+pub async fn share(
+    State(app): State<Arc<App>>,
+    Params(part): Params<Part>,
+) -> Result<Tagged<Page<ShareBody>>, Problem> {
+    let shares = (app.hooks.shares)().into_iter().map(|share| (share.answer.clone(), share));
+    let by_answer: BTreeMap<String, ShareBody> = shares.collect();
+    Ok(Tagged(app.state.view().model.revision, part.of(by_answer.into_iter())?))
 }
 
 /// Shows how the node is.

@@ -7,6 +7,7 @@ use jiff::{ToSpan, civil, tz::TimeZone};
 
 use super::client::{Request, Said, Server};
 use super::connect::ServerArgs;
+use super::inventory::shares;
 use super::outcome::{Outcome, ask, tell};
 use super::show::{Tone, bullets, loud, moment, number, percent};
 use super::written::{WriteArgs, Written, words, write, write_and_tell};
@@ -175,7 +176,7 @@ struct Look {
 impl Look {
     /// Looks at a server. That it cannot be looked at takes nothing from the drain.
     fn at(server: &Server) -> Look {
-        let shares = server.call(&Request::get(&["share"]));
+        let shares = shares(server);
         let pools = server.list::<PoolBody>(&Request::get(&["pools"]), usize::MAX);
         let answers =
             pools.map_or(Vec::new(), |pools| pools.body.into_iter().flat_map(|p| p.answers).collect());

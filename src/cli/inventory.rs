@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use super::client::{Request, Said};
+use super::client::{Failure, Request, Said, Server};
 use super::connect::ServerArgs;
 use super::outcome::{Outcome, ask, tell};
 use super::show::{Table, Tone, loud, moment, number, percent, plain, show, state};
 use crate::api::bodies::{AnswerBody, Origin, PoolBody, PopBody, PopPool, RecordBody, ShareBody, ValueBody};
+use crate::api::take::PAGE_ITEMS_MAX;
 use crate::state::model::Time;
 
 /// Rows that are shown one by one. With more, pools that stand alike are one, so that what differs is seen.
@@ -336,11 +337,15 @@ fn since(value: &ValueBody, now: Time) -> String {
 /// Shows what was answered lately.
 pub fn share(config: &Path, args: &ShareArgs) -> anyhow::Result<Outcome> {
     let servers = args.to.servers(config)?;
-    let request = Request::get(&["share"]);
     show(args.watch, || {
-        let answers = ask(&servers, |server| server.call::<Vec<ShareBody>>(&request));
+        let answers = ask(&servers, shares);
         Ok(tell(&answers, args.to.json, |said| share_words(&said.body, args.pool.as_deref())))
     })
+}
+
+/// How often each answer was given lately. There may be thousands, so that the parts are long.
+pub fn shares(server: &Server) -> Result<Said<Vec<ShareBody>>, Failure> {
+    server.list(&Request::get(&["share"]).with("limit", Some(PAGE_ITEMS_MAX)), usize::MAX)
 }
 
 fn share_words(shares: &[ShareBody], pool: Option<&str>) -> String {

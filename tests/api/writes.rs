@@ -62,7 +62,7 @@ fn requests_that_cannot_be_read() {
     control.local("GET", "/api/v1/drains?cursor=zzz").refused(400, "the `next` of the part before");
     control.local("GET", "/api/v1/drains?limt=1").refused(400, "unknown field");
     // Also where there are none: a question must not become a write.
-    for path in ["share", "status", "pops/eu-west-1", "records/wss-primary.example.com"] {
+    for path in ["pools/wss", "status", "pops/eu-west-1", "records/wss-primary.example.com"] {
         let path = format!("/api/v1/{path}?limt=1");
         assert_eq!(control.local("GET", &path).refused(400, "there is none here")["field"], "limt", "{path}");
     }
