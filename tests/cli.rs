@@ -116,6 +116,39 @@ fn a_change_is_told() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+/// The same configuration in two states.
+#[test]
+fn a_change_of_the_live_state_is_told() {
+    let base = || {
+        let folder = steered_twice();
+        for side in ["old.json", "new.json"] {
+            folder.write(side, state(""));
+        }
+        folder
+    };
+    let command = ["diff", "old", "new", "--old-state", "old.json", "--new-state", "new.json"];
+    let wrong = check_file(&project().join("tests/data/diff-state.txt"), base, &command);
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    // One that is left out is of nobody's drains.
+    let folder = base();
+    folder.write("new.json", state(DRAIN));
+    let run = |arguments: &[&str]| rhumb(folder.path(), arguments).status.code();
+    assert_eq!(run(&["diff", "old", "new", "--new-state", "new.json"]), Some(1));
+    assert_eq!(run(&["diff", "old", "new", "--old-state", "new.json", "--new-state", "new.json"]), Some(0));
+}
+
+/// A row that drains Dublin.
+const DRAIN: &str = r#"{"key":"drain/d1","kind":"drain","id":"d1","scope":{"pop":"dublin"},"owner":"ops",
+    "percent":100,"reason":"x","created_at":"2026-11-24T02:00:00Z","starts_at":"2026-11-24T02:00:00Z",
+    "expires_at":null,"return_steps":null,"returning_since":null,"revision":1}"#;
+
+/// An export with these rows.
+fn state(rows: &str) -> String {
+    format!(
+        "{{\"format\":1,\"revision\":1,\"made_at\":\"2026-11-24T02:14:00Z\",\"newest\":null,\"rows\":[{rows}],\"values\":{{}}}}"
+    )
+}
+
 #[test]
 fn routing_is_tested() {
     let wrong = check_file(&project().join("tests/data/routing.txt"), steered, &["test"]);

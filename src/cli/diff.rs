@@ -6,15 +6,18 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde::Serialize;
 
+use super::state::read_export;
 use super::{load_files, verdict};
+use crate::state::Loaded;
 use crate::state::chains::{Chains, read_chains};
 use crate::state::edits::{Edit, edits};
-
-use crate::state::Loaded;
 use crate::state::impact::{
     Impact, RecordImpact, address_space_v6, capacities, compare, compare_space, percent, thousands,
 };
+use crate::state::keeper::values_of;
+use crate::state::live::{Touched, refresh};
 use crate::state::model::Model;
+use crate::state::store::Contents;
 
 /// IPv4 networks that stand for all where chance has a say: one is two thousandths of a percent.
 const ESTIMATED_FROM_V4: usize = 65_536;
@@ -28,8 +31,15 @@ const COUNTRIES_TOLD: usize = 12;
 pub struct Args {
     /// The configuration as it was: a file, or a folder with a rhumb.toml.
     old: PathBuf,
-    /// The configuration as it is to be.
+    /// The configuration as it is to be; it may be the same, where the states differ.
     new: PathBuf,
+    /// The live state that OLD is compared in, as `rhumb state export` writes it: drains, splits, values of feeds and
+    /// verdicts at the time of the export. Left out, there are none.
+    #[arg(long, value_name = "FILE")]
+    old_state: Option<PathBuf>,
+    /// The live state that NEW is compared in; the same file twice compares the configurations as they stand under it.
+    #[arg(long, value_name = "FILE")]
+    new_state: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -50,15 +60,15 @@ pub fn run(args: &Args) -> ExitCode {
 
 /// Says whether they are the same.
 fn tell(args: &Args) -> anyhow::Result<bool> {
-    let (old, old_chains) = read(&args.old)?;
-    let (new, new_chains) = read(&args.new)?;
-    let networks = address_space_v6(&new.world, ESTIMATED_FROM_V6);
-    let capacities = capacities(&new.base, &Model::default());
+    let old = Side::read(&args.old, args.old_state.as_deref())?;
+    let new = Side::read(&args.new, args.new_state.as_deref())?;
+    let networks = address_space_v6(&new.loaded.world, ESTIMATED_FROM_V6);
+    let capacities = capacities(&new.loaded.base, &new.model);
+    let (before, after) = (&old.loaded.snapshot, &new.loaded.snapshot);
     let told = Told {
-        written: edits(&old_chains, &new_chains),
-        ipv4: compare_space(&old.snapshot, &new.snapshot, &new.world, ESTIMATED_FROM_V4)
-            .with_capacities(&capacities),
-        ipv6: compare(&old.snapshot, &new.snapshot, &networks).with_capacities(&capacities),
+        written: edits(&old.chains, &new.chains),
+        ipv4: compare_space(before, after, &new.loaded.world, ESTIMATED_FROM_V4).with_capacities(&capacities),
+        ipv6: compare(before, after, &networks).with_capacities(&capacities),
     };
     let is_same = told.written.is_empty() && told.ipv4.is_nothing() && told.ipv6.is_nothing();
     if args.json {
@@ -72,11 +82,28 @@ fn tell(args: &Args) -> anyhow::Result<bool> {
     Ok(is_same)
 }
 
-fn read(path: &Path) -> anyhow::Result<(Loaded, Chains)> {
-    let file = if path.is_dir() { path.join("rhumb.toml") } else { path.to_path_buf() };
-    let (config, loaded) = load_files(&file, "compared")?;
-    // What is wrong with the chains would have stopped the load.
-    Ok((loaded, read_chains(&config.filter_chains, &mut Vec::new()).0))
+/// One side of the comparison.
+struct Side {
+    loaded: Loaded,
+    chains: Chains,
+    model: Model,
+}
+
+impl Side {
+    /// Reads a configuration, and puts a live state in force in it.
+    fn read(path: &Path, state: Option<&Path>) -> anyhow::Result<Side> {
+        let file = if path.is_dir() { path.join("rhumb.toml") } else { path.to_path_buf() };
+        let (config, mut loaded) = load_files(&file, "compared")?;
+        // What is wrong with the chains would have stopped the load.
+        let chains = read_chains(&config.filter_chains, &mut Vec::new()).0;
+        let Some(state) = state else { return Ok(Side { loaded, chains, model: Model::default() }) };
+        let export = read_export(state, "compared")?;
+        let Contents { model, values, .. } = export.contents();
+        let Loaded { snapshot, base, .. } = &mut loaded;
+        let (live, steerings) = (&mut snapshot.live, &snapshot.steerings);
+        refresh(live, &Touched::All, steerings, base, &model, &values_of(&values), export.made_at);
+        Ok(Side { loaded, chains, model })
+    }
 }
 
 fn print_record(record: &RecordImpact, clients: &str) {

@@ -103,7 +103,7 @@ enum Command {
     /// how wide the answer holds and who narrowed it, and the answer itself. Reads the files; with --live it
     /// asks a server, which knows the drains, splits, feeds and verdicts of this moment.
     Explain(explain::Args),
-    /// Say what a change of the files does: which clients go to another PoP.
+    /// Say what a change of the files or of the live state does: which clients go to another PoP.
     ///
     /// Compares two configurations and prints what is written otherwise about PoPs, pools and steered
     /// records; then, for records that are answered alike, the share of the clients that goes elsewhere, from
@@ -114,6 +114,8 @@ enum Command {
     ///
     /// Exit status 0 and no word when nothing differs, 1 when something does, 2 on trouble. For a change
     /// under git: `git worktree add ../before && rhumb diff ../before .`
+    /// For what has become of the clients since an export: `rhumb state export now.json && rhumb diff . .
+    /// --old-state then.json --new-state now.json`
     Diff(diff::Args),
     /// Run the tests of the routing that are kept beside the filter chains.
     ///

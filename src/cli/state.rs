@@ -90,7 +90,7 @@ pub fn run(config: &Path, args: &Args) -> anyhow::Result<Outcome> {
         }
         Command::Check { file: None } => check_store(config, &args.to),
         Command::Check { file: Some(file) } => {
-            let export = read(file)?;
+            let export = read_export(file, "imported")?;
             let rows = count(export.rows.len(), "row");
             outln!("{}: {rows} at revision {}, nothing is wrong", file.display(), export.revision);
             Ok(Outcome::Done)
@@ -220,7 +220,7 @@ fn import(
     (dry_run, yes): (bool, bool),
     reason: Option<&str>,
 ) -> anyhow::Result<Outcome> {
-    let export = read(file)?;
+    let export = read_export(file, "imported")?;
     let servers = to.servers(config)?;
     if !yes && !dry_run && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
         let rows = count(export.rows.len(), "row");
@@ -269,8 +269,8 @@ fn import_into(path: &Path, export: &Export, reason: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Reads an export, or prints what is wrong with it.
-fn read(file: &Path) -> anyhow::Result<Export> {
+/// Reads an export, or prints what is wrong with it, so that nothing can be done with it.
+pub fn read_export(file: &Path, done: &str) -> anyhow::Result<Export> {
     let text =
         std::fs::read_to_string(file).with_context(|| format!("{}: cannot be read", file.display()))?;
     let export = Export::parse(&text).map_err(|why| anyhow::anyhow!("{}: {why}", file.display()))?;
@@ -278,5 +278,5 @@ fn read(file: &Path) -> anyhow::Result<Export> {
     for why in &wrong {
         errln!("{}: {why}", file.display());
     }
-    if wrong.is_empty() { Ok(export) } else { bail!("{} cannot be imported", file.display()) }
+    if wrong.is_empty() { Ok(export) } else { bail!("{} cannot be {done}", file.display()) }
 }

@@ -26,7 +26,8 @@ use jiff::SignedDuration;
 use tokio::sync::broadcast;
 use tracing::{error, info};
 
-use self::said::{kept_of, values_of};
+use self::said::kept_of;
+pub use self::said::values_of;
 use super::base::Base;
 use super::clock::{Clock, Clocks};
 use super::compile::Loaded;

@@ -80,7 +80,7 @@ impl Keeper {
 }
 
 /// What was said, as the store kept it. What cannot be read is left out: it will be said again.
-pub(super) fn values_of(kept: &BTreeMap<String, String>) -> Values {
+pub fn values_of(kept: &BTreeMap<String, String>) -> Values {
     let mut values = Values::default();
     for (key, json) in kept {
         if let Some((feed, answer)) = key.strip_prefix("feed/").and_then(|key| key.split_once('/')) {
