@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use serde_json::Value;
 use support::fake::Fake;
+use support::http::Node;
 use support::process::{PATIENCE, Server, rhumb};
 use support::{Folder, project};
 
@@ -45,6 +47,38 @@ fn the_operators_commands() {
         token.starts_with("rhumb_") && token.lines().count() == 1,
         "the secret alone is printed: {token}"
     );
+}
+
+/// The calls of automation, each made twice: a retry is safe.
+#[test]
+fn the_calls_of_automation() {
+    let readme = std::fs::read_to_string(project().join("README.md")).unwrap();
+    let (_, calls) = readme.split_once("The same three calls as automation makes them").unwrap();
+    let calls = block(calls, "```sh\n").replace("\\\n", " ");
+    let folder = Folder::example();
+    let node = Node::start(&folder);
+    let command = "token create edge-pop-drain --role drain";
+    let made = rhumb(folder.path(), &command.split(' ').collect::<Vec<_>>());
+    folder.write("token", String::from_utf8(made.stdout).unwrap());
+    let own = "127.0.0.1:8053";
+    let mut said = Vec::new();
+    for call in calls.lines() {
+        assert!(call.contains(own), "{call}");
+        let call = call.replace(own, &node.address.to_string());
+        for _ in 0..2 {
+            let output = Command::new("sh").args(["-c", &call]).current_dir(folder.path()).output().unwrap();
+            assert!(output.status.success(), "{call}\n{}", String::from_utf8_lossy(&output.stderr));
+            said.push(serde_json::from_slice::<Value>(&output.stdout).unwrap());
+        }
+    }
+    let [drained, again, list, _, lifted, lifted_again] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((&drained["changed"], &again["changed"]), (&true.into(), &false.into()), "{said:?}");
+    assert_eq!(
+        (&list["items"][0]["id"], &list["items"][0]["owner"]),
+        (&drained["id"], &"edge-pop-drain".into())
+    );
+    assert_eq!((&lifted["changed"], &lifted_again["changed"]), (&true.into(), &false.into()), "{said:?}");
+    assert_eq!(node.api.get("/api/v1/drains")["items"], Value::Array(Vec::new()));
 }
 
 #[test]
