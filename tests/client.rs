@@ -418,6 +418,14 @@ fn a_night_with_the_real_server() {
     );
     check("undrain eu-west-1", 0, &["Done: undrain eu-west-1"]);
     check("undrain eu-west-1", 0, &["Nothing changed", "nothing drains eu-west-1"]);
+    folder.write("nothing.json", run("state export", 0).split_once("Exported").unwrap().0);
+    check("drain eu-west-1 --reason again", 0, &["Done"]);
+    check(
+        "state import nothing.json --dry-run",
+        0,
+        &["drains: 1 gone", "clients of wss-primary.example.com"],
+    );
+    check("undrain eu-west-1", 0, &["Done"]);
     check("undrain nowhere", 1, &["there is no PoP called nowhere"]);
     check("drains --history", 0, &["undrain eu-west-1", "drain eu-west-1 by 100 %"]);
     check("split wss eu-west-1 haproxy=75 envoy=25", 0, &["Done: split wss at eu-west-1"]);

@@ -67,3 +67,15 @@ fn servers_are_named_before_the_command_or_after_it() {
     assert!(run(&folder, 0, &["--help"]).contains("--token-file"));
     assert!(!run(&folder, 0, &["serve", "--help"]).contains("--token-file"));
 }
+
+#[test]
+fn a_look_at_the_files_says_what_check_says() {
+    let (folder, _server) = start();
+    let chains = folder.read("filter-chains/wss.toml");
+    folder.write("filter-chains/wss.toml", chains.replacen("[pool.wss]", "[pool.wss]\nanswr = 1", 1));
+    let said = run(&folder, 1, &["reload", "--dry-run"]);
+    assert!(said.contains("(422)") && said.contains("pool wss: answr: unknown field"), "{said}");
+    let checked = run(&folder, 1, &["check"]);
+    let first = checked.lines().next().unwrap();
+    assert!(said.contains(first.trim_start_matches("filter-chains/")), "{said} does not say {first}");
+}

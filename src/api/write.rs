@@ -20,11 +20,10 @@ use super::problem::Problem;
 use super::shown::Tagged;
 use super::take::{IfMatch, Terms};
 use crate::state::base::Base;
-use crate::state::change::{self, Change, Draft, Refusal, Situation, Which};
+use crate::state::change::{self, Change, Draft, MigrationStep, Refusal, Situation, Which};
 use crate::state::guards::TakenOut;
 use crate::state::keeper::{Note, Wish};
 use crate::state::model::{Model, Scope, Time};
-use crate::state::store::Watched;
 use crate::state::view::View;
 
 /// What is asked for, as far as every write asks the same.
@@ -203,17 +202,8 @@ async fn draft(app: &App, view: &View, caller: &Caller, ask: &Ask) -> Result<(Dr
     let current = view.model.revision;
     let mut change = ask.change.clone();
     if let Change::RollBack { to, since } = &mut change {
-        *since = match app.state.since((*to).min(view.committed)).await? {
-            Watched::Entries(entries) => entries.into_iter().rev().collect(),
-            Watched::TooOld => {
-                let message = format!("what was changed since revision {to} is no longer in the log");
-                return Err(Refusal::NotFound(message));
-            }
-        };
-        if *to > current {
-            let message = format!("there is no revision {to} yet; the newest is {current}");
-            return Err(Refusal::NotFound(message));
-        }
+        let newer = app.state.since((*to).min(view.committed)).await?;
+        *since = change::to_undo(*to, current, newer)?;
     }
     let situation = Situation {
         base: &view.base,
@@ -271,6 +261,8 @@ fn scopes_of(change: &Change, view: &View) -> Vec<Scope> {
         Change::Undrain { which: Which::Scope { scope, .. }, .. } => vec![scope.clone()],
         Change::Split { pool, .. } | Change::ClearSplit { pool, .. } => of_pool(pool),
         Change::StartMigration { plan, .. } => of_pool(&plan.pool),
+        // Nobody gets another answer by these.
+        Change::Migrate { step: MigrationStep::Hold | MigrationStep::Resume, .. } => Vec::new(),
         Change::Migrate { id, .. } => {
             view.model.migrations.get(id).map_or(Vec::new(), |migration| of_pool(&migration.plan.pool))
         }

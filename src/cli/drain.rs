@@ -18,9 +18,6 @@ use crate::state::model::Time;
 /// Sites that open connections are shown for one by one.
 const CONNECTIONS_SHOWN: usize = 12;
 
-/// What to do where nothing of one's own is there to be lifted.
-const OTHERS: &str = "`rhumb drains` shows what there is; --all-owners lifts others' drains too";
-
 /// What to do where the store cannot be written.
 const UNWRITABLE: &str = "free the disk; or --volatile serves it from memory meanwhile, and a restart before the store \
                           is back forgets it";
@@ -161,8 +158,7 @@ pub fn undrain(config: &Path, args: &UndrainArgs) -> anyhow::Result<Outcome> {
         expected_revision: None,
     };
     let request = |_: &Server, dry_run| {
-        let request = Request::post(&["drains", "lift"], &body(dry_run)).with_advice(503, UNWRITABLE);
-        Ok(if args.all_owners { request } else { request.with_advice(404, OTHERS) })
+        Ok(Request::post(&["drains", "lift"], &body(dry_run)).with_advice(503, UNWRITABLE))
     };
     write_and_tell(&servers, args.to.json, &args.write, request)
 }

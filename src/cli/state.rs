@@ -18,7 +18,7 @@ use super::client::{Failure, Request, Said, Server};
 use super::connect::ServerArgs;
 use super::outcome::{Answer, Outcome, Wrong, ask, tell};
 use super::read_config;
-use super::show::{bullets, count, json_text, print_out};
+use super::show::{bullets, count, json_text, print_err, print_out};
 use super::written::{done, is_confirmed, words};
 use crate::api::bodies::{Changed, Status};
 use crate::state::keeper::Note;
@@ -222,18 +222,26 @@ fn import(
 ) -> anyhow::Result<Outcome> {
     let export = read_export(file, "imported")?;
     let servers = to.servers(config)?;
+    let request = |dry_run: bool| {
+        let request = Request::put(&["state"], &export).with("reason", reason);
+        request.with("dry_run", dry_run.then_some(true))
+    };
     if !yes && !dry_run && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
         let rows = count(export.rows.len(), "row");
         errln!("{}: {rows} at revision {}, made {:.0}", file.display(), export.revision, export.made_at);
         errln!("They replace every drain, split, migration and token there is.");
+        // Where no server runs, nobody knows more than that.
+        let answers = ask(&servers, |server: &Server| server.call::<Changed>(&request(true)));
+        answers
+            .iter()
+            .filter_map(|answer| answer.said.as_ref().ok())
+            .for_each(|said| print_err(&words(said)));
         if !is_confirmed("Do it?")? {
             errln!("rhumb: nothing was changed");
             return Ok(Outcome::Failed);
         }
     }
-    let request = Request::put(&["state"], &export).with("reason", reason);
-    let request = request.with("dry_run", dry_run.then_some(true));
-    let answers = ask(&servers, |server: &Server| server.call::<Changed>(&request));
+    let answers = ask(&servers, |server: &Server| server.call::<Changed>(&request(dry_run)));
     let is_alone = to.is_local() && matches!(answers[0].said, Err(Failure::Unreachable(_)));
     if is_alone {
         let path = read_config(config)?.state.file;

@@ -90,7 +90,9 @@ fn a_migration_and_its_way_back() {
     control.pass(1);
     assert_eq!(percents(), [json!(["moved", 100.0]), json!(["moving", 10.0]), json!(["moving", 10.0])]);
     assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-1/envoy");
-    control.local("POST", "/api/v1/migrations/wss-1/hold").json(&json!({ "reason": "lunch" })).ok();
+    let held =
+        control.local("POST", "/api/v1/migrations/wss-1/hold").json(&json!({ "reason": "lunch" })).ok();
+    assert_eq!((&held["changed"], &held["ttl_s"]), (&json!(true), &json!(0)), "no answer is another one");
     let shown = control.local("GET", "/api/v1/migrations/wss-1").ok();
     assert_eq!(
         (&shown["state"], &shown["why"], &shown["next_at"]),

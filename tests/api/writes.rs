@@ -205,6 +205,13 @@ fn everything_is_exported_and_imported() {
     let imported = control.local("PUT", "/api/v1/state?reason=a%20copy").json(&export).ok();
     assert_eq!(imported["revision"], 3);
     assert_eq!(pick(&control, OF_DUBLIN), "wss/eu-west-2/haproxy");
+    for dry_run in [true, false] {
+        let back = json!({ "to_revision": 1, "reason": "back", "dry_run": dry_run });
+        control
+            .local("POST", "/api/v1/rollback")
+            .json(&back)
+            .refused(404, "an import has replaced everything");
+    }
     control.local("PUT", "/api/v1/state").json(&json!({ "format": 99 })).refused(422, "format 99");
     control.local("PUT", "/api/v1/state").json(&json!({})).refused(422, "no export");
     control.local("POST", "/api/v1/state/accept").refused(409, "there is nothing to accept");

@@ -201,7 +201,7 @@ impl Observed {
         match clients.len() {
             0 => {
                 let space = impact::address_space(&view.world, CLIENTS);
-                (space, "the address space: nobody has asked yet".into())
+                (space, "the address space, for nobody has asked yet".into())
             }
             1 => (clients, "the one network that asked in the last hour".into()),
             count => (

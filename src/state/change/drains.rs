@@ -142,7 +142,7 @@ pub(super) fn undrain(which: &Which, now: bool, at: &Situation) -> Result<Draft,
             if ids.is_empty() {
                 // A drain outlives what the files had in its scope, so this is asked only now.
                 check_scope(scope, at)?;
-                return nothing_to_lift(scope, at);
+                return nothing_to_lift(scope, *all_owners, at);
             }
             (ids, scope.clone())
         }
@@ -215,10 +215,17 @@ pub(super) fn still_drained(drain: &Drain, at: &Situation) -> String {
 ///
 /// # Errors
 /// One that others drain is not, and stays out.
-fn nothing_to_lift(scope: &Scope, at: &Situation) -> Result<Draft, Refusal> {
+fn nothing_to_lift(scope: &Scope, all_owners: bool, at: &Situation) -> Result<Draft, Refusal> {
     let others: Vec<String> = others_draining(scope, None, at);
     if !others.is_empty() {
-        let message = format!("{} has no drain on {scope}; {}", at.actor.name, others.join("; "));
+        let none = match all_owners {
+            true => format!("there is no drain on {scope} itself"),
+            false => format!("{} has no drain on {scope}", at.actor.name),
+        };
+        let mut message = format!("{none}; {}", others.join("; "));
+        if at.model.drains.values().any(|drain| drain.scope == *scope) {
+            message += "; `all_owners` lifts others' drains too, with the role operate";
+        }
         return Err(Refusal::NotFound(message));
     }
     let mut draft = Draft::new("undrain", scope.to_string(), Vec::new());

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 
 pub use checks::{check_pool, check_reason, check_reason_if_any, no_such, some_of};
 pub use drains::drain_id;
+pub use rollback::to_undo;
 
 use super::base::Base;
 use super::live::Values;

@@ -5,9 +5,24 @@ use std::collections::BTreeSet;
 use super::{Draft, Refusal, Situation, check_reason, put, words};
 use crate::state::migration;
 use crate::state::model::{Entry, Row, RowChange};
+use crate::state::store::Watched;
 
 /// What steers: rows of these kinds go back.
 const STEERING: [&str; 4] = ["drain/", "split/", "monitor/", "policy/"];
+
+/// What was committed after a revision, the newest first: what is undone where everything goes back to it.
+pub fn to_undo(to: u64, newest: u64, since: Watched) -> Result<Vec<Entry>, Refusal> {
+    match since {
+        _ if to > newest => {
+            Err(Refusal::NotFound(format!("there is no revision {to} yet; the newest is {newest}")))
+        }
+        Watched::Entries(entries) => Ok(entries.into_iter().rev().collect()),
+        Watched::TooOld => Err(Refusal::NotFound(format!(
+            "what was changed since revision {to} cannot be undone: it is no longer in the log, or an import has \
+             replaced everything since"
+        ))),
+    }
+}
 
 /// Drains, splits, monitors and policies as they were: what was committed since is undone, the newest first.
 pub(super) fn roll_back(to: u64, since: &[Entry], at: &Situation) -> Result<Draft, Refusal> {

@@ -183,20 +183,9 @@ impl Keeper {
 
     /// What was committed after a revision, the newest first.
     pub(super) fn undo_of(&mut self, to: u64) -> Result<Vec<Entry>, Refusal> {
-        if to > self.model.revision {
-            let message = format!("there is no revision {to} yet; the newest is {}", self.model.revision);
-            return Err(Refusal::NotFound(message));
-        }
-        let since = self.store().and_then(|store| store.watch(to));
-        match since.map_err(|error| Refusal::Unavailable(error.to_string()))? {
-            Watched::Entries(mut entries) => {
-                entries.reverse();
-                Ok(entries)
-            }
-            Watched::TooOld => Err(Refusal::NotFound(format!(
-                "what was changed since revision {to} is no longer in the log; see the audit log for what is"
-            ))),
-        }
+        let newest = self.model.revision;
+        let since = self.store().and_then(|store| store.watch(to.min(newest)));
+        change::to_undo(to, newest, since.map_err(|error| Refusal::Unavailable(error.to_string()))?)
     }
 
     /// Commits entries that follow the model, and serves what comes back.

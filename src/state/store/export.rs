@@ -95,7 +95,7 @@ impl Export {
     }
 }
 
-/// What rows are otherwise in another model, in words: a sentence for each kind, and one where all are the same.
+/// Which rows are otherwise in another model, in words: some for each kind, and some where all are the same.
 pub fn differences(before: &Model, after: &Model) -> Vec<String> {
     let by_key = |model: &Model| model.rows().map(|row| (row.key(), row)).collect::<BTreeMap<_, _>>();
     let (before, after) = (by_key(before), by_key(after));
@@ -117,7 +117,8 @@ pub fn differences(before: &Model, after: &Model) -> Vec<String> {
     let told = counts.into_iter().map(|(kind, counts)| {
         let some = counts.iter().zip(["new", "changed", "gone"]).filter(|(count, _)| **count > 0);
         let parts: Vec<String> = some.map(|(count, how)| format!("{count} {how}")).collect();
-        format!("rows of the kind {kind}: {}", parts.join(", "))
+        let kinds = kind.strip_suffix('y').map_or(format!("{kind}s"), |stem| format!("{stem}ies"));
+        format!("{kinds}: {}", parts.join(", "))
     });
     told.collect()
 }
