@@ -33,7 +33,10 @@ fn damaged(config: &StateConfig, why: String) -> (Kept, Contents) {
             (contents, Some(made_at))
         }
         Err(error) => {
-            warn!("there is no copy to serve instead, so no drain or split is in force: {error}");
+            warn!(
+                "there is no copy to serve instead, so no drain or split is in force until `rhumb state \
+                 accept` or an import: {error}"
+            );
             (Contents::default(), None)
         }
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use tracing::{info, warn};
 
@@ -23,13 +23,13 @@ impl Keeper {
     /// Does what time asks for.
     pub(super) fn keep_time(&mut self) {
         let is_running = self.wanted.migrations.values().any(|migration| migration.is_open());
-        let has_rested = self.elapsed.saturating_sub(self.timed_refresh) >= TIMED_REFRESH_LEAST;
+        let has_rested = self.has_passed(TIMED_REFRESH_LEAST, self.timed_refresh);
         if let Some(stale) = self.stale.filter(|stale| has_rested && *stale <= self.now) {
             self.stale = self.values.next_stale(stale);
         }
         let is_due = has_rested && self.next_due().is_some_and(|due| due <= self.now);
         // What fell due while nobody was here, or could not be written when it did, is not due again.
-        let has_waited = self.elapsed.saturating_sub(self.looked) >= TICK;
+        let has_waited = self.has_passed(TICK, self.looked);
         if !is_due && !is_running && !has_waited {
             return;
         }
@@ -70,9 +70,9 @@ impl Keeper {
     /// Shortens TTLs while something is near. They are whole seconds, so once in each is enough.
     pub(super) fn count_down(&mut self) {
         let Some(most) = self.base.ranged().values().max() else { return };
-        let has_passed = self.elapsed.saturating_sub(self.ttls_counted) >= TTLS_COUNTED_EVERY;
+        let has_rested = self.has_passed(TTLS_COUNTED_EVERY, self.ttls_counted);
         let is_near = |near: Time| near.duration_since(self.now).as_secs() <= i64::from(*most);
-        if !has_passed || !self.near.is_some_and(is_near) {
+        if !has_rested || !self.near.is_some_and(is_near) {
             return;
         }
         self.ttls_counted = self.elapsed;
@@ -111,8 +111,8 @@ impl Keeper {
     /// Writes behind, copies, compacts, frees.
     pub(super) fn keep_house(&mut self) {
         self.publisher.free_retired();
-        if self.values_written.elapsed() >= VALUES_WRITTEN_EVERY {
-            self.values_written = Instant::now();
+        if self.has_passed(VALUES_WRITTEN_EVERY, self.values_written) {
+            self.values_written = self.elapsed;
             let unwritten = std::mem::take(&mut self.unwritten);
             self.writing.extend(unwritten);
             self.write_values();
@@ -125,13 +125,19 @@ impl Keeper {
         } else if !self.writing.is_empty() {
             self.write_values();
         }
-        if self.backed_up.0.elapsed() >= BACKUP_EVERY && self.backed_up.1 != self.model.revision {
+        // The first change of a process is copied at once: a new store has a copy as soon as it has something.
+        let has_rested = self.backed_up.is_none_or(|at| self.has_passed(BACKUP_EVERY, at));
+        if has_rested && self.model.revision > 0 && self.copied != Some(self.model.revision) {
             self.back_up();
         }
-        if self.compacted.elapsed() >= COMPACT_EVERY {
-            self.compacted = Instant::now();
+        if self.has_passed(COMPACT_EVERY, self.compacted) {
+            self.compacted = self.elapsed;
             self.compact();
         }
+    }
+
+    fn has_passed(&self, span: Duration, since: Duration) -> bool {
+        self.elapsed.saturating_sub(since) >= span
     }
 
     /// Writes a part of the values: who wishes for something meanwhile comes before the next one.
@@ -174,11 +180,12 @@ impl Keeper {
     }
 
     pub(super) fn back_up(&mut self) {
-        self.backed_up = (Instant::now(), self.model.revision);
+        self.backed_up = Some(self.elapsed);
         let now = self.now;
         let Kept::Store(store) = &mut self.store else { return };
-        if let Err(error) = store.back_up(now) {
-            warn!("the state could not be copied: {error}");
+        match store.back_up(now) {
+            Ok(()) => self.copied = Some(self.model.revision),
+            Err(error) => warn!("the state could not be copied: {error}"),
         }
     }
 
@@ -277,7 +284,7 @@ impl Keeper {
         });
         let (store, revision) = begun.map_err(|error| Refusal::Unavailable(error.to_string()))?;
         self.store = Kept::Store(store);
-        self.failing = None;
+        (self.failing, self.backed_up) = (None, None);
         warn!("a new store begins with what is served");
         (contents.model.revision, entry.revision) = (revision, revision);
         self.take_contents(contents);
@@ -286,8 +293,11 @@ impl Keeper {
     }
 
     pub(super) fn accept_after_a_while(&mut self) {
-        let Kept::Damaged { accept_after: Some(after), .. } = &self.store else { return };
-        if self.begun.elapsed() < *after {
+        // Without a copy it would begin empty, and only a person can say that this is right.
+        let Kept::Damaged { copy_made_at: Some(_), accept_after: Some(after), .. } = &self.store else {
+            return;
+        };
+        if !self.has_passed(*after, self.begun) {
             return;
         }
         let note = Note {

@@ -92,7 +92,7 @@ pub enum Kept {
         copy_made_at: Option<Time>,
         /// Puts the damaged file aside and begins another.
         replace: Box<dyn FnMut() -> Result<Box<dyn Store>, StoreError> + Send>,
-        /// How long until what is served is accepted by itself.
+        /// How long until a copy that is served is accepted by itself. Nothing at all never is.
         accept_after: Option<Duration>,
     },
 }
@@ -142,17 +142,20 @@ struct Keeper {
     /// The earlier of both, or when a verdict that is in doubt may be another.
     near: Option<Time>,
     timings: Timings,
-    begun: Instant,
-    values_written: Instant,
-    /// The clocks' elapsed time, and what it was at the last refresh that time asked for, and when it was
-    /// looked at what is due.
+    /// The clocks' elapsed time, and what it was at the start, at the last refresh that time asked for, and when it
+    /// was looked at what is due.
     elapsed: Duration,
+    begun: Duration,
     timed_refresh: Duration,
     looked: Duration,
-    /// When TTLs were counted down last, as elapsed time.
+    /// The same, when each was done last: TTLs counted down, values written, the log compacted.
     ttls_counted: Duration,
-    backed_up: (Instant, u64),
-    compacted: Instant,
+    values_written: Duration,
+    compacted: Duration,
+    /// The same, when a copy of the store was tried last; none makes one at once.
+    backed_up: Option<Duration>,
+    /// The revision of the newest copy that this process has made.
+    copied: Option<u64>,
 }
 
 /// The parts of a load that are neither in the snapshot nor in the base.
@@ -186,7 +189,6 @@ impl Keeper {
         let snapshot = Snapshot { revision: wanted.revision, live, ..snapshot };
         let publisher = Publisher::new(snapshot);
         let current = publisher.current().load_full();
-        let revision = wanted.revision;
         let mut keeper = Keeper {
             store,
             failing: None,
@@ -211,14 +213,15 @@ impl Keeper {
             stale: None,
             near: None,
             timings: Timings::default(),
-            begun: Instant::now(),
-            values_written: Instant::now(),
             elapsed: reading.elapsed,
+            begun: reading.elapsed,
             timed_refresh: Duration::ZERO,
             looked: Duration::ZERO,
             ttls_counted: Duration::ZERO,
-            backed_up: (Instant::now(), revision),
-            compacted: Instant::now(),
+            values_written: reading.elapsed,
+            compacted: reading.elapsed,
+            backed_up: None,
+            copied: None,
         };
         keeper.look_for_stale();
         keeper.find_due();
