@@ -5,10 +5,13 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use rhumb::state::change::{Change, DrainAsk, MigrationStep, Refusal};
 use rhumb::state::keeper::{self, Beginning, Done, Kept, Note, State, Wish};
 use rhumb::state::model::{Actor, MigrationGuard, Plan, Role, Scope, Time, Token};
@@ -32,6 +35,7 @@ struct Node {
     folder: Folder,
     hands: Hands,
     trouble: Arc<Mutex<Trouble>>,
+    commits: Arc<AtomicUsize>,
     running: Option<(State, JoinHandle<()>)>,
     runtime: Runtime,
 }
@@ -40,7 +44,8 @@ impl Node {
     fn new() -> Node {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (folder, hands) = (Folder::example(), Hands::default());
-        let mut node = Node { folder, hands, trouble: Arc::default(), running: None, runtime };
+        let (trouble, commits) = (Arc::default(), Arc::default());
+        let mut node = Node { folder, hands, trouble, commits, running: None, runtime };
         node.start();
         node
     }
@@ -54,8 +59,8 @@ impl Node {
         let (store, contents) = match Embedded::open(&self.file()) {
             Ok(mut store) => {
                 let contents = store.read().unwrap();
-                let trouble = self.trouble.clone();
-                (Kept::Store(Box::new(Breakable { store, trouble })), contents)
+                let (trouble, commits) = (self.trouble.clone(), self.commits.clone());
+                (Kept::Store(Box::new(Breakable { store, trouble, commits })), contents)
             }
             Err(error) => {
                 let (contents, copy_made_at) = match read_backup(&self.file()) {
@@ -153,9 +158,13 @@ impl Drop for Node {
     }
 }
 
-fn drain(pop: &str) -> Change {
+fn ask(pop: &str) -> DrainAsk {
     let scope = Scope { pop: Some(pop.into()), ..Scope::default() };
-    Change::Drain(DrainAsk { scope, percent: 100, starts_at: None, expires_in_s: None, return_steps: None })
+    DrainAsk { scope, percent: 100, starts_at: None, expires_in_s: None, return_steps: None }
+}
+
+fn drain(pop: &str) -> Change {
+    Change::Drain(ask(pop))
 }
 
 /// The revision of the newest copy beside a store.
@@ -236,6 +245,27 @@ fn a_copy_is_accepted_when_its_time_has_come() {
     node.accept();
     assert_eq!((node.store_is(), node.drained()), (StoreState::Ok, vec![]));
     node.drain("eu-west-1");
+}
+
+/// All who write while a commit is on its way to the disk are committed together.
+#[test]
+fn writers_at_once_share_a_commit() {
+    const WRITERS: usize = 100;
+    let node = Node::new();
+    let write = |writer: usize| {
+        let change = Change::Drain(DrainAsk { percent: 1, ..ask("eu-west-1") });
+        node.state().change(Wish::of_ours(&format!("writer-{writer}"), change, "a drill"))
+    };
+    let disk = node.trouble.lock().unwrap();
+    let mut all = join_all((0..WRITERS).map(write));
+    assert!((&mut all).now_or_never().is_none(), "they are asked for, and the disk takes its time");
+    drop(disk);
+    let done = node.runtime.block_on(all);
+    let mut revisions: Vec<u64> = done.into_iter().map(|done| done.unwrap().revision).collect();
+    revisions.sort_unstable();
+    assert_eq!(revisions, (1..=WRITERS as u64).collect::<Vec<_>>());
+    let commits = node.commits.load(Ordering::SeqCst);
+    assert!(commits <= 2, "those of the first batch, and all others; and not {commits}");
 }
 
 /// What feeds say is written within a second, and a store that failed is tried as often.

@@ -74,7 +74,11 @@ impl Node {
         let loaded = self.folder.load().unwrap_or_else(|problems| panic!("{problems:#?}"));
         let mut store = Embedded::open(&self.folder.path().join("state/rhumb.redb")).unwrap();
         let contents = store.read().unwrap();
-        let store = Kept::Store(Box::new(Breakable { store, trouble: self.trouble.clone() }));
+        let store = Kept::Store(Box::new(Breakable {
+            store,
+            trouble: self.trouble.clone(),
+            commits: Arc::default(),
+        }));
         let clock = self.clock.clone();
         let clocks: Clocks = Box::new(move || *clock.lock().unwrap());
         let beginning = Beginning { store, contents, loaded, clocks, not_ready: None };

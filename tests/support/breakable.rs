@@ -1,6 +1,7 @@
 //! A store whose disk can be full, or lie about what it did.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rhumb::state::model::{Entry, Time};
@@ -10,8 +11,10 @@ use rhumb::state::store::{CommitError, Contents, Store, StoreError, Watched};
 /// See the head of the file.
 pub struct Breakable {
     pub store: Embedded,
-    /// What is wrong with it.
+    /// What is wrong with it. Whoever holds it keeps commits waiting.
     pub trouble: Arc<Mutex<Trouble>>,
+    /// Commits that were made.
+    pub commits: Arc<AtomicUsize>,
 }
 
 /// What may be wrong with a store.
@@ -47,6 +50,7 @@ impl Store for Breakable {
     fn commit(&mut self, after: u64, entries: &[Entry]) -> Result<(), CommitError> {
         self.fails_at(Trouble::Full, FULL)?;
         self.store.commit(after, entries)?;
+        self.commits.fetch_add(1, Ordering::SeqCst);
         Ok(self.fails_at(Trouble::Denies, "the answer was lost")?)
     }
 
