@@ -501,6 +501,11 @@ fn a_night_with_the_real_server() {
     let whole = fs::read(&store).unwrap();
     fs::write(&store, &whole[..whole.len() / 2]).unwrap();
     check("state check", 1, &["state/rhumb.redb", "cannot be used"]);
+    check("state import of-server.json", 0, &["is put aside", "into the store's file"]);
+    check("state export begun-anew.json", 0, &["from the store's file"]);
+    let (kept, revision) = rows("begun-anew.json");
+    assert_eq!(kept, rows("of-server.json").0);
+    assert!(revision.as_u64() > Some(1_000_000), "past all that the lost store may have given: {revision}");
     fs::write(&store, &whole).unwrap();
     fs::remove_dir_all(folder.path().join("state")).unwrap();
     check("state export", 1, &["there is nothing to export"]);

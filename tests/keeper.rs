@@ -17,7 +17,7 @@ use rhumb::state::keeper::{self, Beginning, Done, Kept, Note, State, Wish};
 use rhumb::state::model::{Actor, MigrationGuard, Plan, Role, Scope, Time, Token};
 use rhumb::state::store::backup::{copies, read_backup};
 use rhumb::state::store::embedded::Embedded;
-use rhumb::state::store::{Contents, Store};
+use rhumb::state::store::{Contents, Store, Watched};
 use rhumb::state::view::StoreState;
 use support::Folder;
 use support::breakable::{Breakable, Trouble};
@@ -88,11 +88,21 @@ impl Node {
         }
     }
 
-    /// Stops, loses the file, and starts again.
-    fn lose_the_store(&mut self) {
+    /// Stops, loses the file, and starts again with this copy alone.
+    fn lose_the_store(&mut self, copy: Option<&[u8]>) {
         self.stop();
         fs::write(self.file(), "no store at all").unwrap();
+        let [newer, older] = copies(&self.file());
+        let _ = fs::remove_file(older);
+        match copy {
+            Some(copy) => fs::write(newer, copy).unwrap(),
+            None => fs::remove_file(newer).unwrap(),
+        }
         self.start();
+    }
+
+    fn copy(&self) -> Vec<u8> {
+        fs::read(&copies(&self.file())[0]).unwrap()
     }
 
     fn state(&self) -> &State {
@@ -219,7 +229,8 @@ fn copies_are_made_and_rotate() {
 fn a_copy_is_accepted_when_its_time_has_come() {
     let mut node = Node::new();
     node.drain("eu-west-1");
-    node.lose_the_store();
+    let copy = node.copy();
+    node.lose_the_store(Some(&copy));
     node.pass(ACCEPT_AFTER - 1);
     assert_eq!((node.store_is(), node.drained()), (StoreState::Damaged, vec!["eu-west-1".into()]));
     assert!(node.state().view().not_ready().is_some());
@@ -236,15 +247,48 @@ fn a_copy_is_accepted_when_its_time_has_come() {
     assert_eq!((node.store_is(), node.drained().len()), (StoreState::Ok, 2));
 
     // Without one it would begin empty: that takes a person, however long it takes.
-    node.stop();
-    copies(&node.file()).iter().for_each(|copy| fs::remove_file(copy).unwrap());
-    node.lose_the_store();
+    node.lose_the_store(None);
     node.pass(30 * DAY);
     assert_eq!((node.store_is(), node.drained()), (StoreState::Damaged, vec![]));
     assert!(node.state().view().not_ready().is_some());
     node.accept();
     assert_eq!((node.store_is(), node.drained()), (StoreState::Ok, vec![]));
     node.drain("eu-west-1");
+}
+
+/// A copy is older than what was lost, and clients hold revisions of that: none is given to anything else.
+#[test]
+fn no_revision_is_given_twice() {
+    let mut node = Node::new();
+    let served = |node: &Node| node.state().view().model.revision;
+    let mut given = vec![node.drain("eu-west-1")];
+    let copy = node.copy();
+    given.extend(["eu-west-2", "us-east-1"].map(|pop| node.drain(pop)));
+
+    node.lose_the_store(Some(&copy));
+    assert_eq!(node.drained(), ["eu-west-1"]);
+    given.push(served(&node));
+    given.push(node.change(drain("us-west-2"), true).unwrap().revision);
+    node.accept();
+    given.push(served(&node));
+    assert_eq!(node.log(), ["anna accepted ()"]);
+    // The log does not lead here from before: whoever follows it begins anew.
+    for before in [1, given[2], given[4]] {
+        let since = node.runtime.block_on(node.state().since(before)).unwrap();
+        assert_eq!(since, Watched::TooOld, "{before}");
+    }
+    let stale = Wish { expected: Some(given[2]), ..Wish::of_ours("rhumb", drain("eu-west-2"), "a drill") };
+    assert!(matches!(node.state().change_blocking(stale), Err(Refusal::Stale { .. })));
+    given.push(node.drain("eu-west-2"));
+
+    // Once more, with nothing left that knows of the first time.
+    node.hands.pass(HOUR);
+    node.lose_the_store(None);
+    given.push(served(&node));
+    node.accept();
+    given.push(served(&node));
+    given.push(node.drain("eu-west-2"));
+    assert!(given.is_sorted_by(|one, next| one < next), "{given:?}");
 }
 
 /// All who write while a commit is on its way to the disk are committed together.

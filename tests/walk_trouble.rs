@@ -129,6 +129,33 @@ fn a_damaged_store() {
     assert_eq!(kept.count(), 1);
 }
 
+/// What the copy does not know is lost, and said to be: who holds a revision of it is told to read anew.
+#[test]
+fn a_store_that_was_lost_behind_its_copy() {
+    let folder = Folder::example();
+    let node = Node::start(&folder);
+    // The first change is copied at once, and the next ones are not.
+    node.api.ok("POST", "/api/v1/drains", drain(false));
+    let split = |weight: u64| json!({ "weights": { "envoy": weight } });
+    let mut last = Value::Null;
+    for weight in 1..4 {
+        last = node.api.ok("PUT", "/api/v1/pools/wss/splits/eu-west-2", split(weight))["revision"].take();
+    }
+    node.server.kill();
+    fs::write(folder.path().join("state/rhumb.redb"), "no store at all").unwrap();
+
+    let node = Node::start(&folder);
+    assert_eq!(dublin(&node), IN_LONDON);
+    let status = node.api.get("/api/v1/status");
+    assert!(status["revision"].as_u64() > last.as_u64(), "{last}: {status}");
+    node.api.ok("POST", "/api/v1/state/accept", Value::Null);
+    let mut stale = drain(false);
+    stale["expected_revision"] = last.clone();
+    node.api.refused("POST", "/api/v1/drains", stale, 412, "the newest is");
+    node.api.refused("GET", &format!("/api/v1/events?after={last}"), Value::Null, 410, "read the state anew");
+    node.api.ok("PUT", "/api/v1/pools/wss/splits/eu-west-2", split(1));
+}
+
 #[test]
 fn files_that_do_not_compile() {
     let folder = Folder::example();

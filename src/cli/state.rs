@@ -23,10 +23,10 @@ use super::written::{done, is_confirmed, words};
 use crate::api::bodies::{Changed, Status};
 use crate::state::keeper::Note;
 use crate::state::model::{Actor, Time};
-use crate::state::store::Store;
 use crate::state::store::backup::copies;
 use crate::state::store::embedded::{Embedded, OpenError};
 use crate::state::store::export::{Export, check};
+use crate::state::store::{Store, revision_after_loss};
 
 /// What to do with the state, and where.
 #[derive(clap::Args)]
@@ -259,21 +259,25 @@ fn import(
 
 /// Puts an export into a store's file; where a store was lost, a new one begins with it.
 fn import_into(path: &Path, export: &Export, reason: &str) -> anyhow::Result<()> {
-    let mut store = match Embedded::open(path) {
-        Err(OpenError::Missing { .. }) => Embedded::create(path)?,
+    let (now, mut contents) = (Time::now(), export.contents());
+    let (mut store, is_lost) = match Embedded::open(path) {
+        Err(OpenError::Missing { .. }) => (Embedded::create(path)?, true),
         Err(OpenError::Corrupt(why)) => {
             errln!("{why}\nThe damaged file is put aside.");
-            Embedded::replace_damaged(path)?
+            (Embedded::replace_damaged(path)?, true)
         }
-        opened => opened?,
+        opened => (opened?, false),
     };
+    if is_lost {
+        contents.model.revision = revision_after_loss(contents.model.revision, now);
+    }
     let note = Note {
         actor: Actor { name: "local".into(), from: "the store's file".into() },
         action: "imported".into(),
         object: "everything that is wanted".into(),
         reason: reason.into(),
     };
-    store.replace(&export.contents(), note.entry(Time::now()))?;
+    store.replace(&contents, note.entry(now))?;
     Ok(())
 }
 

@@ -274,6 +274,8 @@ impl Keeper {
 
     pub(super) fn accept(&mut self, note: Note) -> Result<(), Refusal> {
         let mut contents = self.contents();
+        // What is served from memory alone may have had the last one.
+        contents.model.revision += 1;
         let mut entry = note.entry(self.now);
         let Kept::Damaged { replace, .. } = &mut self.store else {
             return Err(Refusal::Conflict(NOT_DAMAGED.into()));

@@ -37,7 +37,7 @@ use super::live::{Touched, Values, refresh};
 use super::migration;
 use super::model::{Entry, Model, RowChange, Time};
 use super::publisher::Publisher;
-use super::store::{Contents, Store, StoreError};
+use super::store::{Contents, Store, StoreError, revision_after_loss};
 use super::view::{Rejected, StoreState, StoreStatus, Timings, View};
 use crate::engine::Snapshot;
 use crate::files::Problem;
@@ -169,10 +169,13 @@ struct LoadedParts {
 
 impl Keeper {
     fn new(beginning: Beginning, entries: broadcast::Sender<Arc<Entry>>) -> Keeper {
-        let Beginning { store, contents, loaded, mut clocks, not_ready } = beginning;
+        let Beginning { store, mut contents, loaded, mut clocks, not_ready } = beginning;
         let reading = clocks();
         let mut clock = Clock::new(reading, contents.newest);
         let now = clock.tick(reading);
+        if matches!(store, Kept::Damaged { .. }) {
+            contents.model.revision = revision_after_loss(contents.model.revision, now);
+        }
         let values = values_of(&contents.values);
         let wanted = Arc::new(contents.model.clone());
         let Loaded { snapshot, world, base, warnings, report, .. } = loaded;

@@ -27,6 +27,20 @@ pub struct Contents {
     pub newest: Option<Time>,
 }
 
+/// How many revisions a store may have given after its last copy was made, at the most: a change each millisecond
+/// for a quarter of an hour, or a change a minute for two years without a copy.
+const REVISIONS_BEHIND_MAX: u64 = 1_000_000;
+
+/// Where revisions begin when a copy takes the place of a store that was lost: none that the store may have given
+/// comes again, for clients may still hold it (`If-Match`, `events`).
+///
+/// The seconds since 1970 hold where no copy is left that knows of an earlier loss: no store makes a change a second
+/// for all of its life.
+pub fn revision_after_loss(copy: u64, now: Time) -> u64 {
+    let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+    copy.saturating_add(REVISIONS_BEHIND_MAX).max(seconds)
+}
+
 /// A backend. Calls block; one thread makes them.
 pub trait Store: Send {
     /// Everything, at the newest revision.
