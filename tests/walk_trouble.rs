@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use ipnet::Ipv4Net;
 use libc::{SIGHUP, SIGTERM};
+use rhumb::state::model::Time;
+use rhumb::state::store::Store;
+use rhumb::state::store::embedded::Embedded;
 use serde_json::{Value, json};
 use support::Folder;
 use support::http::{Api, Node, configure};
@@ -127,6 +130,26 @@ fn a_damaged_store() {
     let kept = fs::read_dir(folder.path().join("state")).unwrap();
     let kept = kept.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains("damaged"));
     assert_eq!(kept.count(), 1);
+}
+
+/// A store that another process has is not lost: nothing takes its place by itself.
+#[test]
+fn a_store_that_another_has() {
+    let folder = Folder::example();
+    let config = folder.read("rhumb.toml");
+    folder.write("rhumb.toml", format!("accept_backup_after = \"1s\"\n{config}"));
+    let file = folder.path().join("state/rhumb.redb");
+    let mut other = Embedded::open(&file).unwrap();
+    other.back_up(Time::now()).unwrap();
+    let node = Node::start(&folder);
+    // It looks each second.
+    let status = node.api.comes_to("/api/v1/status", |status| status["uptime_s"].as_f64() >= Some(3.0));
+    assert_eq!(status["store"]["state"], "damaged", "{status}");
+    assert!(status["store"]["why"].to_string().contains("another process"), "{status}");
+    drop(other);
+    node.server.kill();
+    let node = Node::start(&folder);
+    assert_eq!(node.api.get("/api/v1/status")["store"]["state"], "ok");
 }
 
 /// What the copy does not know is lost, and said to be: who holds a revision of it is told to read anew.

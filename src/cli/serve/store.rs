@@ -5,24 +5,27 @@ use tracing::{error, warn};
 use crate::config::StateConfig;
 use crate::state::keeper::Kept;
 use crate::state::store::backup::read_backup;
-use crate::state::store::embedded::Embedded;
-use crate::state::store::{Contents, Store};
+use crate::state::store::embedded::{Embedded, OpenError};
+use crate::state::store::{Contents, Store, StoreError};
 
 /// Opens the store. One that cannot be used is told, and its newest readable copy is served instead; an empty
 /// one never begins by itself (DESIGN, decision 12).
 pub fn open(config: &StateConfig) -> (Kept, Contents) {
-    let opened = Embedded::open(&config.file).map_err(|error| error.to_string());
+    let is_lost = |error: &OpenError| matches!(error, OpenError::Missing { .. } | OpenError::Corrupt(_));
+    let opened = Embedded::open(&config.file).map_err(|error| (error.to_string(), is_lost(&error)));
     let read = opened.and_then(|mut store| match store.read() {
         Ok(contents) => Ok((store, contents)),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err((error.to_string(), matches!(error, StoreError::Corrupt(_)))),
     });
     match read {
         Ok((store, contents)) => (Kept::Store(Box::new(store)), contents),
-        Err(why) => damaged(config, why),
+        Err((why, is_lost)) => unusable(config, why, is_lost),
     }
 }
 
-fn damaged(config: &StateConfig, why: String) -> (Kept, Contents) {
+/// What is served instead. Only a store that is lost is replaced without asking: one that another process has, that
+/// the disk does not give, or that another version wrote, is whole somewhere.
+fn unusable(config: &StateConfig, why: String, is_lost: bool) -> (Kept, Contents) {
     error!("{why}");
     let (contents, copy_made_at) = match read_backup(&config.file) {
         Ok((contents, made_at)) => {
@@ -42,5 +45,6 @@ fn damaged(config: &StateConfig, why: String) -> (Kept, Contents) {
     };
     let file = config.file.clone();
     let replace = Box::new(move || Embedded::replace_damaged(&file).map(|store| Box::new(store) as _));
-    (Kept::Damaged { why, copy_made_at, replace, accept_after: config.accept_backup_after }, contents)
+    let accept_after = config.accept_backup_after.filter(|_| is_lost);
+    (Kept::Damaged { why, copy_made_at, replace, accept_after }, contents)
 }
