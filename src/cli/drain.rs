@@ -19,8 +19,9 @@ use crate::state::model::Time;
 const CONNECTIONS_SHOWN: usize = 12;
 
 /// What to do where the store cannot be written.
-const UNWRITABLE: &str = "free the disk; or --volatile serves it from memory meanwhile, and a restart before the store \
-                          is back forgets it";
+const UNWRITABLE: &str = "a full disk has to be freed, and what is served instead of a damaged store accepted (`rhumb \
+                          state accept`); or --volatile serves it from memory meanwhile, and a restart before the \
+                          store is back forgets it";
 
 /// Which answers: at least one of these, and all that are there must match.
 #[derive(clap::Args, Clone)]

@@ -191,6 +191,8 @@ enum Command {
     /// Print changes as they happen, until it is interrupted.
     Events(audit::EventsArgs),
     /// Put drains, splits, monitors and policies back to what they were at a revision.
+    ///
+    /// Migrations that are open are held. It is a change like every other, and can itself be rolled back.
     Rollback(audit::RollbackArgs),
     /// Make, list and revoke the tokens of the API.
     Token(token::Args),

@@ -77,7 +77,9 @@ enum Command {
         #[arg(long, short, value_name = "TEXT")]
         reason: Option<String>,
     },
-    /// Put drains and splits back to what they were at a revision; the same as `rhumb rollback`.
+    /// Put drains, splits, monitors and policies back to what they were at a revision; the same as `rhumb rollback`.
+    ///
+    /// Migrations that are open are held. It is a change like every other, and can itself be rolled back.
     Rollback(RollbackArgs),
 }
 
