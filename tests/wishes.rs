@@ -377,7 +377,8 @@ impl Node {
     fn feed(&self, feed: &str, words: &[&str]) -> String {
         let fields = fields(words);
         let number = |name: &str| fields.get(name).map(|text| text.parse::<f64>().unwrap());
-        let ago = fields.get("ago").map_or(0, |span| rhumb::files::parse_duration(span).unwrap().as_secs());
+        let span = |name: &str| fields.get(name).map(|span| rhumb::files::parse_duration(span).unwrap());
+        let (ago, ahead) = (span("ago").unwrap_or_default(), span("ahead").unwrap_or_default());
         let value = FeedValue {
             values: LiveValues {
                 up: fields.get("up").map(|up| up == "true"),
@@ -386,10 +387,8 @@ impl Node {
                 high_watermark: number("high"),
                 ..LiveValues::default()
             },
-            made_at: self.now() - jiff::SignedDuration::from_secs(ago as i64),
-            max_age_s: fields
-                .get("max_age")
-                .map(|span| rhumb::files::parse_duration(span).unwrap().as_secs()),
+            made_at: self.now() - ago + ahead,
+            max_age_s: span("max_age").map(|span| span.as_secs()),
             stale: match fields.get("stale").map(String::as_str) {
                 Some("down") => Stale::Down,
                 Some("neutral") => Stale::Neutral,
