@@ -42,7 +42,7 @@ const VERSION_OCTETS_MAX: usize = 255;
 pub struct Config {
     /// The file itself.
     pub file: PathBuf,
-    /// Where in it the paths stand that everything else is read from.
+    /// Where in it the paths stand that everything else is read from, or written to.
     pub paths: Vec<NamedPath>,
     /// The sockets.
     pub listen: ListenerConfig,
@@ -157,13 +157,18 @@ impl Config {
     /// Tells of what is missing where it is named: the line and the field of this file.
     pub fn name_missing(&self, problems: &mut [Problem]) {
         for problem in problems.iter_mut().filter(|problem| problem.line.is_none()) {
-            let named = self.paths.iter().find(|named| named.path == problem.file);
-            if let Some(named) = named.filter(|named| !named.path.exists()) {
-                let message = format!("{}: {}", named.path.display(), problem.message);
-                let (object, field) = named.field;
-                *problem = Problem::error(&self.file, named.line, message).of(object).at(field);
+            if self.paths.iter().any(|named| named.path == problem.file && !named.path.exists()) {
+                *problem = self.problem_of(&problem.file, &problem.message);
             }
         }
+    }
+
+    /// What is wrong with a path, told where the path is named.
+    pub fn problem_of(&self, path: &Path, why: &str) -> Problem {
+        let named = self.paths.iter().find(|named| named.path == path);
+        let (object, field) = named.map_or(("", ""), |named| named.field);
+        let message = format!("{}: {why}", path.display());
+        Problem::error(&self.file, named.and_then(|named| named.line), message).of(object).at(field)
     }
 }
 
@@ -197,9 +202,8 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
     };
     let zones = named(("", "zones"), root.text("zones"), "zones");
     let filter_chains = named(("", "filter_chains"), root.text("filter_chains"), "filter-chains");
-    let mut config = Config {
+    let config = Config {
         file: file.to_path_buf(),
-        paths: Vec::new(),
         zones,
         filter_chains,
         sticky_seed: root.integer_in("sticky_seed", 0, i64::MAX).map_or(0, |seed| seed.value as u64),
@@ -219,32 +223,35 @@ fn read_root(file: &Path, mut root: Fields) -> Config {
             None => Geo::default(),
         },
         state: StateConfig {
-            file: read_state(&mut root, folder),
+            file: read_state(&mut root, folder, &mut paths),
             accept_backup_after: root.duration("accept_backup_after").map(|after| after.value),
         },
         log: read_log(root.table("log")),
-        query_log: query_log::read(folder, root.table("query_log")),
+        query_log: query_log::read(folder, root.table("query_log"), &mut paths),
         metrics: root.table("metrics").map(read_metrics).unwrap_or_default(),
-        api: api::read(folder, root.table("api")),
+        api: api::read(folder, root.table("api"), &mut paths),
         notify: notify::read(folder, root.tables("notify")),
+        paths,
     };
-    config.paths = paths;
     root.finish();
     config
 }
 
 /// `state = "file:..."`: the kind of store, and where it is.
-fn read_state(root: &mut Fields, folder: &Path) -> PathBuf {
-    let default = folder.join("state/rhumb.redb");
-    let Some(written) = root.text("state") else { return default };
-    match written.value.strip_prefix("file:").filter(|file| !file.is_empty()) {
-        Some(file) => folder.join(file),
-        None => {
+fn read_state(root: &mut Fields, folder: &Path, paths: &mut Vec<NamedPath>) -> PathBuf {
+    let written = root.text("state");
+    let line = written.as_ref().map(|written| written.line);
+    let file = written.and_then(|written| {
+        let file = written.value.strip_prefix("file:").filter(|file| !file.is_empty());
+        if file.is_none() {
             let message = format!("`{}` is no store; write file:PATH", written.value);
             root.error("state", written.line, message);
-            default
         }
-    }
+        file.map(|file| folder.join(file))
+    });
+    let path = file.unwrap_or_else(|| folder.join("state/rhumb.redb"));
+    paths.push(NamedPath { field: ("", "state"), line, path: path.clone() });
+    path
 }
 
 /// A whole number inside its limit; its default where the table or the field is not written.

@@ -333,6 +333,7 @@ fn what_is_broken_leaves_the_old_state_serving() {
             "networks.toml:2",
         ),
         ("rhumb.toml", "[listen\n", "rhumb.toml:1"),
+        ("rhumb.toml", "[api]\nlisten = \"0.0.0.0:0\"\n", "rhumb.toml:2"),
         ("geoip/sample.mmdb", "not a database", "sample.mmdb"),
     ] {
         let whole = fs::read(folder.path().join(file)).unwrap();
@@ -371,6 +372,32 @@ fn a_damaged_database_leaves_the_old_one_serving() {
         folder.write(DATABASE, &whole);
         api.comes_to("/api/v1/status", |status| errors(status) == 0);
         assert_eq!(server.ask(PRIMARY), before);
+    }
+}
+
+/// What only a start needs is told by `check` in the same words, and neither has begun anything.
+#[test]
+fn check_says_what_serve_would() {
+    let folder = Folder::new();
+    folder.write("zones/example.com.zone", "$TTL 1h\n@ SOA ns a 1 1 1 1 1\n@ NS ns\nns A 192.0.2.9\n");
+    folder.write("filter-chains/none.toml", "");
+    for (api, told) in [
+        ("listen = \"0.0.0.0:0\"", "rhumb.toml:4: error: api: listen: 0.0.0.0:0 can be reached by others"),
+        (
+            "tls = { certificate = \"cert.pem\", key = \"key.pem\" }",
+            "rhumb.toml:4: error: api tls: certificate: ",
+        ),
+        ("socket = \"nowhere/rhumb.sock\"", "rhumb.toml:4: error: api: socket: "),
+    ] {
+        folder.write("rhumb.toml", format!("[listen]\naddresses = \"127.0.0.1:0\"\n[api]\n{api}\n"));
+        let [checked, served] = ["check", "serve"].map(|command| {
+            let output = rhumb(folder.path(), &[command]);
+            assert_eq!(output.status.code(), Some(1), "{api}: {output:?}");
+            let said = String::from_utf8(output.stderr).unwrap();
+            said.lines().find(|line| line.contains(told)).expect(&said).to_string()
+        });
+        assert_eq!(checked, served);
+        assert!(!folder.path().join("state").exists(), "{api}");
     }
 }
 

@@ -62,7 +62,7 @@ use crate::state::load::{Load, MonitorLoad};
 use crate::state::model::{Model, Time};
 use crate::state::view::View;
 
-pub use server::{Running, StartError, start};
+pub use server::{Running, StartError, Unusable, start, unusable};
 
 /// What the control plane is made of.
 pub struct Api {

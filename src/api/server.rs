@@ -1,7 +1,7 @@
 //! Binding and serving: TCP with or without TLS, and a Unix socket.
 //!
 //! ```text
-//! check what may be bound -> bind all -> serve on two threads of its own -> (TLS files change) -> stop
+//! bind all -> serve on two threads of its own -> (TLS files change) -> stop
 //! ```
 
 use std::fs;
@@ -25,6 +25,7 @@ use super::crowd::Doorman;
 use super::routes::router;
 use super::{Api, App, tls};
 use crate::config::{ApiConfig, Socket, Tls};
+use crate::state::store::backup::folder;
 
 /// Threads of the control plane: one request that computes does not stop the others.
 const THREADS: usize = 2;
@@ -41,16 +42,9 @@ const SOCKET_MODE: u32 = 0o660;
 /// Why the control plane cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Others would read tokens on their way.
-    #[error(
-        "api.listen: {0} can be reached by others, and would be served without TLS, so that tokens could be read on \
-         their way; write `tls = {{ certificate = \"...\", key = \"...\" }}` under [api], listen on 127.0.0.1, or \
-         write `insecure = true` if the network in between is trusted"
-    )]
-    Insecure(SocketAddr),
     /// A file of TLS cannot be used.
     #[error("api.tls: {0}")]
-    Tls(String),
+    Tls(Unusable),
     /// An address cannot be bound.
     #[error("api.listen: cannot listen on {address}: {error}")]
     Bind {
@@ -90,7 +84,6 @@ pub struct Running {
 /// # Errors
 /// See [`StartError`]; nothing is served then. A default address that is taken is only worth a warning.
 pub fn start(api: Api) -> Result<Running, StartError> {
-    check(&api.config)?;
     let tls = api.config.tls.clone().map(Reloading::new).transpose().map_err(StartError::Tls)?.map(Arc::new);
     let app = Arc::new(App::new(api));
     let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name("api").enable_all().build();
@@ -130,15 +123,6 @@ pub fn start(api: Api) -> Result<Running, StartError> {
         );
     }
     Ok(running)
-}
-
-/// That nothing is served to others in the clear.
-fn check(config: &ApiConfig) -> Result<(), StartError> {
-    let is_open = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
-    match config.listen.iter().map(|listen| listen.address).find(is_open) {
-        Some(address) if config.tls.is_none() && !config.insecure => Err(StartError::Insecure(address)),
-        _ => Ok(()),
-    }
 }
 
 impl Running {
@@ -235,12 +219,44 @@ fn said(place: &impl std::fmt::Display, ended: io::Result<()>) {
     }
 }
 
-/// Binds the socket. One that is left over is removed; one that somebody serves is theirs.
-fn bind_socket(path: &Path) -> Result<UnixListener, String> {
+/// A file that cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {why}", file.display())]
+pub struct Unusable {
+    /// The file.
+    pub file: PathBuf,
+    /// Why.
+    pub why: String,
+}
+
+/// The files that [`start`] would stumble over, as far as looking at them shows it.
+pub fn unusable(config: &ApiConfig) -> Vec<Unusable> {
+    let tls =
+        config.tls.as_ref().and_then(|tls| tls::read(tls).and_then(|read| tls::compile(tls, &read)).err());
+    let socket =
+        config.socket.as_ref().filter(|socket| socket.written).and_then(|Socket { path, .. }| {
+            check_socket(path).err().map(|why| Unusable { file: path.clone(), why })
+        });
+    tls.into_iter().chain(socket).collect()
+}
+
+/// That a socket can be where it should; who serves it now does not matter.
+fn check_socket(path: &Path) -> Result<(), String> {
+    let cannot_be_made = |error: io::Error| format!("it cannot be made: {error}");
+    std::os::unix::net::SocketAddr::from_pathname(path).map_err(cannot_be_made)?;
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            return Err("there is a file of that name that is no socket; name another, or remove it".into());
+            Err("there is a file of that name that is no socket; name another, or remove it".into())
         }
+        Err(error) if !folder(path).is_dir() => Err(cannot_be_made(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Binds the socket. One that is left over is removed; one that somebody serves is theirs.
+fn bind_socket(path: &Path) -> Result<UnixListener, String> {
+    check_socket(path)?;
+    match fs::symlink_metadata(path) {
         Ok(_) if UnixStream::connect(path).is_ok() => {
             return Err("another process serves it; stop that one, or name another socket".into());
         }
@@ -264,14 +280,14 @@ struct Reloading {
 /// What was read last, and what was wrong with it: neither is worth a second line of the log.
 struct Held {
     bytes: tls::Bytes,
-    error: String,
+    error: Option<Unusable>,
 }
 
 impl Reloading {
-    fn new(tls: Tls) -> Result<Reloading, String> {
+    fn new(tls: Tls) -> Result<Reloading, Unusable> {
         let bytes = tls::read(&tls)?;
         let served = RustlsConfig::from_config(tls::compile(&tls, &bytes)?);
-        Ok(Reloading { tls, served, held: Mutex::new(Held { bytes, error: String::new() }) })
+        Ok(Reloading { tls, served, held: Mutex::new(Held { bytes, error: None }) })
     }
 
     fn read_again(&self) {
@@ -283,13 +299,13 @@ impl Reloading {
         match read.and_then(|read| Ok((tls::compile(&self.tls, &read)?, read))) {
             Ok((config, bytes)) => {
                 self.served.reload_from_config(config);
-                *held = Held { bytes, error: String::new() };
+                *held = Held { bytes, error: None };
                 info!("the API serves with the changed files of TLS");
             }
-            Err(error) if error == held.error => {}
+            Err(error) if held.error.as_ref() == Some(&error) => {}
             Err(error) => {
                 warn!("the API goes on with its old certificate: {error}");
-                held.error = error;
+                held.error = Some(error);
             }
         }
     }

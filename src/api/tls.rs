@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
+use super::server::Unusable;
 use crate::config::Tls;
 
 /// The bytes of the files: what a change is noticed by. Their times say nothing where a link is moved.
@@ -17,8 +18,8 @@ pub type Bytes = Vec<Vec<u8>>;
 /// Reads the files.
 ///
 /// # Errors
-/// In words, naming the file.
-pub fn read(tls: &Tls) -> Result<Bytes, String> {
+/// Which file, and why.
+pub fn read(tls: &Tls) -> Result<Bytes, Unusable> {
     let files = [Some(&tls.certificate), Some(&tls.key), tls.client_ca.as_ref()];
     files.into_iter().flatten().map(|file| fs::read(file).map_err(|error| named(file, error))).collect()
 }
@@ -26,12 +27,12 @@ pub fn read(tls: &Tls) -> Result<Bytes, String> {
 /// What rustls serves with.
 ///
 /// # Errors
-/// In words, naming the file.
-pub fn compile(tls: &Tls, bytes: &Bytes) -> Result<Arc<ServerConfig>, String> {
+/// Which file, and why.
+pub fn compile(tls: &Tls, bytes: &Bytes) -> Result<Arc<ServerConfig>, Unusable> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| named(&tls.certificate, error))?;
     let builder = match (&tls.client_ca, bytes.get(2)) {
         (Some(file), Some(bytes)) => {
             let mut roots = RootCertStore::empty();
@@ -50,7 +51,7 @@ pub fn compile(tls: &Tls, bytes: &Bytes) -> Result<Arc<ServerConfig>, String> {
     Ok(Arc::new(config))
 }
 
-fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unusable> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match certificates {
         Ok(certificates) if certificates.is_empty() => Err(named(file, "there is no certificate in it")),
@@ -59,6 +60,6 @@ fn certificates(file: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     }
 }
 
-fn named(file: &Path, error: impl std::fmt::Display) -> String {
-    format!("{}: {error}", file.display())
+fn named(file: &Path, error: impl std::fmt::Display) -> Unusable {
+    Unusable { file: file.into(), why: error.to_string() }
 }

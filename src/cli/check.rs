@@ -4,19 +4,35 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::progress::Progress;
-use super::{print_problems, read_files};
+use super::{places, print_problems};
+use crate::config::Config;
 use crate::files::{Problem, Severity};
-use crate::state::compile::Report;
+use crate::state::compile::{Progress as LoadProgress, Report};
+use crate::state::{load, load_as_read};
+
+/// What there is, and its warnings; or everything that is wrong with it, and its warnings.
+pub type Checked = Result<(Report, Vec<Problem>), Vec<Problem>>;
+
+/// Reads everything as a start would, and begins nothing.
+pub fn check(config: &Path, progress: LoadProgress) -> Checked {
+    let (config, mut problems) = Config::read_partly(config);
+    problems.extend(config.iter().flat_map(places::refused));
+    let doubts: Vec<Problem> = config.iter().flat_map(places::doubtful).collect();
+    match load_as_read(config.as_ref(), problems, |config| load(config, 0, progress)) {
+        Ok(loaded) => Ok((loaded.report, [doubts, loaded.warnings].concat())),
+        Err(problems) => Err([problems, doubts].concat()),
+    }
+}
 
 /// Reads everything, prints the errors and warnings, and a summary when there is no error.
 pub fn run(config: &Path) -> ExitCode {
     let progress = Progress::new();
-    let (_, loaded) = read_files(config, &|step, share| progress.report(step, share));
+    let checked = check(config, &|step, share| progress.report(step, share));
     drop(progress);
-    match loaded {
-        Ok(loaded) => {
-            print_problems(&loaded.warnings);
-            print_summary(&loaded.report, loaded.warnings.len());
+    match checked {
+        Ok((report, warnings)) => {
+            print_problems(&warnings);
+            print_summary(&report, warnings.len());
             ExitCode::SUCCESS
         }
         Err(problems) => {

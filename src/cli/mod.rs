@@ -34,6 +34,7 @@ mod man;
 mod migrate;
 mod node;
 mod outcome;
+mod places;
 mod plan;
 mod policy;
 mod progress;
@@ -61,7 +62,6 @@ use progress::Progress;
 
 use crate::config::Config;
 use crate::files::Problem;
-use crate::state::compile::Progress as LoadProgress;
 use crate::state::{Loaded, load, load_as_read};
 
 /// Authoritative GeoDNS server with failover filter chains.
@@ -95,7 +95,7 @@ enum Command {
     /// Read everything and say what is wrong, without serving.
     ///
     /// Exit status 0 with a summary, or 1 with every error: file, line, object, field, and what to write
-    /// instead.
+    /// instead. Places that only a start needs are looked at, too: files of TLS, the socket's and the store's folder.
     Check,
     /// Say how a query is answered, and why.
     ///
@@ -314,21 +314,14 @@ fn read_config(file: &std::path::Path) -> anyhow::Result<Config> {
     })
 }
 
-/// Reads the configuration as far as it can be, and compiles what it names: every mistake in all of it.
-fn read_files(
-    file: &std::path::Path,
-    progress: LoadProgress,
-) -> (Option<Config>, Result<Loaded, Vec<Problem>>) {
-    let (config, problems) = Config::read_partly(file);
-    let loaded = load_as_read(config.as_ref(), problems, |config| load(config, 0, progress));
-    (config, loaded)
-}
-
 /// Reads the configuration and compiles what it names, or prints what is wrong with all of it, so that nothing
 /// can be done.
 fn load_files(file: &std::path::Path, done: &str) -> anyhow::Result<(Config, Loaded)> {
+    let (config, problems) = Config::read_partly(file);
     let progress = Progress::new();
-    let (config, loaded) = read_files(file, &|step, share| progress.report(step, share));
+    let loaded = load_as_read(config.as_ref(), problems, |config| {
+        load(config, 0, &|step, share| progress.report(step, share))
+    });
     drop(progress);
     match (config, loaded) {
         (Some(config), Ok(loaded)) => Ok((config, loaded)),

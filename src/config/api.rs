@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::limited;
-use crate::files::Fields;
+use super::{NamedPath, limited};
+use crate::files::{At, Fields};
 use crate::listeners::{Limit, Listen};
 
 /// The port of the address we listen on when none is written: none is assigned to such a thing.
@@ -62,7 +62,7 @@ pub struct Tls {
 }
 
 /// Reads `[api]`. Paths begin in the folder.
-pub(super) fn read(folder: &Path, mut fields: Option<Fields>) -> ApiConfig {
+pub(super) fn read(folder: &Path, mut fields: Option<Fields>, paths: &mut Vec<NamedPath>) -> ApiConfig {
     let mut config = ApiConfig {
         listen: vec![Listen { address: (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(), written: false }],
         socket: Some(Socket { path: folder.join("rhumb.sock"), written: false }),
@@ -75,18 +75,22 @@ pub(super) fn read(folder: &Path, mut fields: Option<Fields>) -> ApiConfig {
     };
     if let Some(fields) = &mut fields {
         fields.object = "api".into();
-        let is_written = fields.has("listen");
+        let (is_written, is_covered) = (fields.has("listen"), fields.has("tls"));
         let addresses = fields.parsed_list_like::<SocketAddr>("listen", "127.0.0.1:8053 or [::1]:8053");
         if is_written {
-            let listen = |address: SocketAddr| Listen { address, written: true };
-            config.listen = addresses.into_iter().map(|address| listen(address.value)).collect();
+            let listen = |address: &At<SocketAddr>| Listen { address: address.value, written: true };
+            config.listen = addresses.iter().map(listen).collect();
         }
         if let Some(socket) = fields.text("socket") {
             let path = folder.join(&socket.value);
+            paths.push(NamedPath { field: ("api", "socket"), line: Some(socket.line), path: path.clone() });
             config.socket = (!socket.value.is_empty()).then_some(Socket { path, written: true });
         }
-        config.tls = fields.table("tls").and_then(|tls| read_tls(folder, tls));
+        config.tls = fields.table("tls").and_then(|tls| read_tls(folder, tls, paths));
         config.insecure = fields.flag("insecure").is_some_and(|flag| flag.value);
+        if !is_covered && !config.insecure {
+            check_open(fields, &addresses);
+        }
         config.metrics_public = fields.flag("metrics_public").is_some_and(|flag| flag.value);
     }
     config.body_bytes_max = limited(&mut fields, "body_bytes_max", BODY_BYTES_MAX);
@@ -98,10 +102,27 @@ pub(super) fn read(folder: &Path, mut fields: Option<Fields>) -> ApiConfig {
     config
 }
 
-fn read_tls(folder: &Path, mut fields: Fields) -> Option<Tls> {
+/// That nothing is served to others in the clear: they would read tokens on their way.
+fn check_open(fields: &Fields, addresses: &[At<SocketAddr>]) {
+    for At { value, line } in addresses.iter().filter(|at| !at.value.ip().to_canonical().is_loopback()) {
+        let message = format!(
+            "{value} can be reached by others, and would be served without TLS, so that tokens could be read on their \
+             way; write `tls = {{ certificate = \"...\", key = \"...\" }}` under [api], listen on 127.0.0.1, or \
+             write `insecure = true` if the network in between is trusted"
+        );
+        fields.error("listen", *line, message);
+    }
+}
+
+fn read_tls(folder: &Path, mut fields: Fields, paths: &mut Vec<NamedPath>) -> Option<Tls> {
     fields.object = "api tls".into();
     fields.require(&["certificate", "key"]);
-    let mut path = |name| fields.text(name).map(|path| folder.join(path.value));
+    let mut path = |name| {
+        let written = fields.text(name)?;
+        let path = folder.join(written.value);
+        paths.push(NamedPath { field: ("api tls", name), line: Some(written.line), path: path.clone() });
+        Some(path)
+    };
     let (certificate, key, client_ca) = (path("certificate"), path("key"), path("client_ca"));
     fields.finish();
     Some(Tls { certificate: certificate?, key: key?, client_ca })

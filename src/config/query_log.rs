@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Limit, limited};
+use super::{Limit, NamedPath, limited};
 use crate::files::Fields;
 
 /// Queries for each that is logged. 1 is every query, for a test or a quiet server.
@@ -29,7 +29,7 @@ pub enum LogTo {
 }
 
 /// Reads the table.
-pub fn read(folder: &Path, mut fields: Option<Fields>) -> QueryLog {
+pub fn read(folder: &Path, mut fields: Option<Fields>, paths: &mut Vec<NamedPath>) -> QueryLog {
     if let Some(fields) = &mut fields {
         fields.object = "query_log".into();
     }
@@ -41,7 +41,11 @@ pub fn read(folder: &Path, mut fields: Option<Fields>) -> QueryLog {
     }
     let to = file.map(|file| match file.value.as_str() {
         "-" => LogTo::StandardOutput,
-        path => LogTo::File(folder.join(path)),
+        path => {
+            let path = folder.join(path);
+            paths.push(NamedPath { field: ("query_log", "file"), line: Some(file.line), path: path.clone() });
+            LogTo::File(path)
+        }
     });
     let whole_addresses = fields.flag("whole_addresses").is_some_and(|flag| flag.value);
     fields.finish();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rhumb::api::{Api, Hooks, Running, StartError, start};
-use rhumb::config::{ApiConfig, Socket, Tls};
+use rhumb::config::{ApiConfig, Config, Socket, Tls};
 use rhumb::listeners::Listen;
 use rhumb::state::keeper::State;
 use rustls::pki_types::pem::PemObject;
@@ -106,7 +106,13 @@ fn the_socket_is_for_its_owner_and_group() {
 fn nothing_is_served_to_others_in_the_clear() {
     let kept = kept();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8053", "[::ffff:192.0.2.1]:8053"] {
-        refused(&kept, ApiConfig { listen: on(address), ..nowhere() }, "insecure = true");
+        let text = format!("[api]\nlisten = [\"127.0.0.1:0\",\n\"{address}\"]\n");
+        let problems = Config::parse(Path::new("rhumb.toml"), &text).unwrap_err();
+        let told = format!("rhumb.toml:3: error: api: listen: {address} can be reached by others");
+        assert!(problems.len() == 1 && problems[0].to_string().starts_with(&told), "{problems:?}");
+        for more in ["insecure = true", "tls = { certificate = \"cert.pem\", key = \"key.pem\" }"] {
+            Config::parse(Path::new("rhumb.toml"), &(text.clone() + more)).unwrap();
+        }
     }
     let insecure = ApiConfig { listen: on("0.0.0.0:0"), insecure: true, ..nowhere() };
     serve(&kept, insecure).unwrap().stop();

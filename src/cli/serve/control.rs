@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -16,7 +16,7 @@ use super::{Event, load};
 use crate::api::Hooks;
 use crate::api::bodies::ShareBody;
 use crate::api::metrics::{Gauges, Monitoring, Requests, Sources, render};
-use crate::cli::read_files;
+use crate::cli::check::check;
 use crate::engine::query_log::Written;
 use crate::engine::sample::{Sampled, Samples};
 use crate::engine::shares::Slots;
@@ -101,7 +101,7 @@ impl Observed {
             wanted: Box::new(move |view, pool, pop, stack| wanted.wanted(view, pool, pop, stack)),
             impact: Box::new(move |view, model| whom.impact(view, model)),
             reload: Box::new(move |note| reload(&events, note)),
-            check_files: Box::new(move || check_files(&config)),
+            check_files: Box::new(move || check(&config, &|_, _| {}).map(|(_, warnings)| warnings)),
             set_log_level,
             served: Box::new(move |method, route, status| requests.count(method, route, status)),
             monitors: Box::new(move || monitors.status()),
@@ -290,11 +290,6 @@ fn reload(events: &Sender<Event>, note: Note) -> Result<(), Vec<Problem>> {
     // Without an answer the process is stopping.
     let sent = events.send(Event::Reload(note, reply));
     sent.ok().and_then(|()| answer.recv().ok()).unwrap_or(Ok(()))
-}
-
-/// Reads the files as a load would; what is suspicious about them, or wrong.
-fn check_files(config: &Path) -> Result<Vec<Problem>, Vec<Problem>> {
-    read_files(config, &|_, _| {}).1.map(|loaded| loaded.warnings)
 }
 
 /// Which record has which number.

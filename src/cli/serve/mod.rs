@@ -24,8 +24,8 @@ use tracing::{error, info, warn};
 
 use self::control::Observed;
 use self::query_log::QueryLog;
-use super::print_problems;
 use super::progress::Progress;
+use super::{places, print_problems};
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::engine::shares::Slots;
@@ -56,8 +56,9 @@ enum Event {
 
 /// Serves until a signal says stop.
 pub fn run(config_file: &Path) -> anyhow::Result<()> {
-    let (config, problems) = Config::read_partly(config_file);
+    let (config, mut problems) = Config::read_partly(config_file);
     let Some(config) = config else { return refuse(&problems) };
+    problems.extend(places::refused(&config));
     let set_log_level = log::start(&config.log)?;
     // Watched before they are read, so that no change falls between.
     let (events, wake) = channel();

@@ -82,6 +82,6 @@ pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
 }
 
 /// The folder it is in.
-pub(super) fn folder(path: &Path) -> &Path {
+pub fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
