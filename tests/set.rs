@@ -128,6 +128,40 @@ fn a_monitor_and_a_policy_are_set_survive_a_kill_and_are_taken_back() {
     assert_eq!(answer(&node), DEAD);
 }
 
+/// Lifting one's own drain brings nobody back to a PoP that health has drained, and says so.
+#[test]
+fn a_drain_of_health_under_one_of_a_person() {
+    let alive = TcpListener::bind((ALIVE, 0)).unwrap();
+    let port = alive.local_addr().unwrap().port();
+    let folder = folder(port);
+    let node = Node::start(&folder);
+    let fields = json!({
+        "kind": "tcp", "port": port, "interval": "1s", "timeout": "500ms", "rise": 1, "fall": 2,
+        "target": { "pool": "app" },
+    });
+    node.api.ok("PUT", MONITOR, json!({ "fields": fields }));
+    let failover = json!({ "for": "1s", "return_after": "1h" });
+    node.api.ok("PUT", POLICY, json!({ "fields": { "failover": failover }, "reason": "at night" }));
+    node.api.comes_to("/api/v1/drains", |drains| drains["items"][0]["owner"] == "health");
+    // It is well again, and health waits for an hour.
+    let _revived = TcpListener::bind((DEAD, port)).unwrap();
+    node.api.comes_to("/api/v1/monitors?monitor=app", |monitors| {
+        monitors["items"].as_array().unwrap().iter().all(|monitor| monitor["up"] == true)
+    });
+    assert_eq!(answer(&node), ALIVE, "drained by health");
+
+    let scope = json!({ "pop": "dublin", "pool": "app" });
+    let anna = node.token("anna", "operate");
+    anna.ok("POST", "/api/v1/drains", json!({ "scope": scope, "reason": "new line cards" }));
+    assert_eq!((drains(&node).len(), answer(&node).as_str()), (2, ALIVE));
+    let lifted = anna.ok("POST", "/api/v1/drains/lift", json!({ "scope": scope, "now": true }));
+    assert!(lifted["notes"].to_string().contains("stays out: drained by health, 100 %"), "{lifted}");
+    assert_eq!((drains(&node).len(), answer(&node).as_str()), (1, ALIVE));
+    let all = json!({ "scope": scope, "now": true, "all_owners": true });
+    anna.ok("POST", "/api/v1/drains/lift", all);
+    assert_eq!((drains(&node).len(), answer(&node).as_str()), (0, DEAD));
+}
+
 /// A failover of the files may name a monitor that is set over the API: it is missed until then, and cannot be taken
 /// away after. What an import brings is watched when its reply comes.
 #[test]

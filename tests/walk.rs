@@ -50,9 +50,7 @@ impl Walk {
 
     /// Where each of some networks of Ireland goes.
     fn ireland(&self) -> Vec<&'static str> {
-        let networks: Vec<Ipv4Net> =
-            "34.240.0.0/13".parse::<Ipv4Net>().unwrap().subnets(24).unwrap().take(NETWORKS).collect();
-        first_addresses(self.node.server.addresses[0], PRIMARY, &networks)
+        first_addresses(self.node.server.addresses[0], PRIMARY, &networks_of_ireland())
             .into_iter()
             .map(stands_for)
             .collect()
@@ -80,6 +78,10 @@ impl Walk {
 struct Walk {
     folder: Folder,
     node: Node,
+}
+
+fn networks_of_ireland() -> Vec<Ipv4Net> {
+    "34.240.0.0/13".parse::<Ipv4Net>().unwrap().subnets(24).unwrap().take(NETWORKS).collect()
 }
 
 /// Networks that the shares are counted over: a share of 30 % is within 6 % of it once in ten thousand runs
@@ -250,6 +252,30 @@ fn a_migration() {
     assert_eq!(walk.goes(london), "eu-west-2/envoy");
     let shown = walk.api().get(&format!("/api/v1/migrations/{again}"));
     assert_eq!(shown["state"], "done", "{shown}");
+}
+
+/// What a step should bring is counted over who asked in the last hour: a network that asks most weighs most.
+#[test]
+fn the_wanted_share_is_of_those_who_ask() {
+    let walk = Walk::start();
+    let plan = json!({
+        "pool": "wss", "from": "haproxy", "to": "envoy", "pops": ["eu-west-1"], "steps": [25, 100],
+    });
+    let id = walk.api().ok("POST", "/api/v1/migrations", plan)["id"].as_str().unwrap().to_string();
+    let path = format!("/api/v1/migrations/{id}");
+    assert_eq!(walk.api().get(&path)["pops"][0]["wanted"], Value::Null, "nobody has asked");
+    let networks = networks_of_ireland();
+    let moved = walk.ireland().iter().position(|goes| *goes == "eu-west-1/envoy").unwrap();
+    // Most of what is asked is asked by one network of the quarter that moves. One query in 64 is looked at, so the
+    // share is 86 to 88 of a hundred, give or take 4.
+    for _ in 0..5 {
+        first_addresses(walk.node.server.addresses[0], PRIMARY, &vec![networks[moved]; NETWORKS]);
+    }
+    let told = walk.api().comes_to(&path, |told| {
+        let of = |name: &str| told["pops"][0][name].as_f64().unwrap_or_default();
+        (65.0..=100.0).contains(&of("wanted")) && (80.0..=95.0).contains(&of("observed"))
+    });
+    assert_eq!(told["pops"][0]["percent"], 25.0, "{told}");
 }
 
 #[test]

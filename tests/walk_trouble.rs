@@ -5,6 +5,7 @@ mod support;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -75,10 +76,21 @@ fn a_full_disk() {
     assert_eq!(dublin(&node), IN_LONDON);
     let path = format!("/api/v1/drains/{}", made["id"].as_str().unwrap());
     assert_eq!(node.api.get(&path)["durable"], false);
+    let metrics = node.api.text("/metrics");
+    for line in [
+        "rhumb_not_durable_values 1",
+        "rhumb_alarms{alarm=\"store\"} 1",
+        "rhumb_api_requests_total{method=\"POST\",route=\"/api/v1/drains\",status=\"503\"} 1",
+        "rhumb_api_requests_total{method=\"POST\",route=\"/api/v1/drains\",status=\"201\"} 1",
+        "rhumb_api_requests_total{method=\"GET\",route=\"/api/v1/drains/{id}\",status=\"200\"} 1",
+    ] {
+        assert!(metrics.lines().any(|told| told == line), "{line}: {metrics}");
+    }
 
     node.server.limit_files("unlimited");
     node.api.comes_to(&path, |drain| drain["durable"] == true);
     node.api.comes_to("/api/v1/status", |status| status["store"]["state"] == "ok");
+    assert!(node.api.text("/metrics").contains("rhumb_not_durable_values 0\n"));
     node.api.ok("PUT", "/api/v1/pools/wss/splits/eu-west-2", split);
     node.server.kill();
     let node = Node::start(&folder);
@@ -269,6 +281,40 @@ fn notices_that_nobody_takes() {
     ] {
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
+}
+
+/// A first start says how the first token is made; whoever comes without one that is good is logged, the token is
+/// not.
+#[test]
+fn who_may_not_come_in() {
+    let folder = Folder::example();
+    let mut node = Node::start(&folder);
+    node.server.said(
+        "there is no token for the API yet; make the first with `rhumb token create NAME --role admin`",
+    );
+    let refused = |secret: &str| {
+        let mut stream = TcpStream::connect(node.address).unwrap();
+        write!(stream, "GET /api/v1/status HTTP/1.0\r\nAuthorization: Bearer {secret}\r\n\r\n").unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        assert!(reply.starts_with("HTTP/1.0 401 ") && !reply.contains(secret), "{reply}");
+    };
+    refused("rhumb_nobodys-secret");
+    let token = json!({ "name": "edge", "role": "read", "pool": null });
+    let made = node.api.ok("POST", "/api/v1/tokens", token.clone());
+    node.api.ok("DELETE", "/api/v1/tokens/edge", Value::Null);
+    let revoked = made["token"].as_str().unwrap();
+    refused(revoked);
+    for _ in 0..2 {
+        let line = node.server.line("a request was refused");
+        assert!(line.contains("the token is not known") && line.contains("from=127.0.0.1"), "{line}");
+    }
+    assert!(!node.server.has_said("nobodys-secret") && !node.server.has_said(revoked));
+    // With a token there is nothing to say.
+    node.api.ok("POST", "/api/v1/tokens", token);
+    node.server.kill();
+    let mut node = Node::start(&folder);
+    assert!(!node.server.has_said("there is no token"));
 }
 
 /// Connections to the API that do nothing: DNS is answered, and whoever sits at the machine gets in.
