@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use rhumb::state::change::{Change, DrainAsk, MigrationStep, Refusal};
-use rhumb::state::keeper::{self, Beginning, Done, Kept, Note, State, Wish};
+use rhumb::state::keeper::{self, BeginAnew, Beginning, Done, Kept, Note, State, Wish};
 use rhumb::state::model::{Actor, MigrationGuard, Plan, Role, Scope, Time, Token};
 use rhumb::state::store::backup::{copies, read_backup};
 use rhumb::state::store::embedded::Embedded;
@@ -68,10 +68,12 @@ impl Node {
                     Err(_) => (Contents::default(), None),
                 };
                 let file = self.file();
-                let replace =
-                    Box::new(move || Embedded::replace_damaged(&file).map(|store| Box::new(store) as _));
+                let begin_anew: BeginAnew = Box::new(move |contents, entry| {
+                    let (store, revision) = Embedded::begin_anew(&file, contents, entry)?;
+                    Ok((Box::new(store), revision))
+                });
                 let accept_after = Some(Duration::from_secs(ACCEPT_AFTER));
-                (Kept::Damaged { why: error.to_string(), copy_made_at, replace, accept_after }, contents)
+                (Kept::Damaged { why: error.to_string(), copy_made_at, begin_anew, accept_after }, contents)
             }
         };
         let loaded = self.folder.load().unwrap();
@@ -136,13 +138,17 @@ impl Node {
     }
 
     fn accept(&self) {
+        self.try_to_accept().unwrap();
+    }
+
+    fn try_to_accept(&self) -> Result<(), Refusal> {
         let note = Note {
             actor: Actor { name: "anna".into(), from: "192.0.2.7".into() },
             action: "accepted".into(),
             object: "what is served".into(),
             reason: String::new(),
         };
-        self.runtime.block_on(self.state().accept(note)).unwrap();
+        self.runtime.block_on(self.state().accept(note))
     }
 
     fn store_is(&self) -> StoreState {
@@ -254,6 +260,33 @@ fn a_copy_is_accepted_when_its_time_has_come() {
     node.accept();
     assert_eq!((node.store_is(), node.drained()), (StoreState::Ok, vec![]));
     node.drain("eu-west-1");
+}
+
+/// A new store takes the place of one that was lost as a whole or not at all: a start in between, or after a new one
+/// could not be written, finds what was there.
+#[test]
+fn an_acceptance_that_fails_changes_nothing() {
+    let mut node = Node::new();
+    node.drain("eu-west-1");
+    node.lose_the_store(None);
+    // A folder is where the new one should be written.
+    let aside = node.file().with_file_name("rhumb.redb.new");
+    fs::create_dir(&aside).unwrap();
+    assert!(matches!(node.try_to_accept(), Err(Refusal::Unavailable(_))));
+    node.stop();
+    copies(&node.file()).iter().for_each(|copy| drop(fs::remove_file(copy)));
+    node.start();
+    assert_eq!(node.store_is(), StoreState::Damaged);
+    assert_eq!(fs::read(node.file()).unwrap(), b"no store at all");
+    fs::remove_dir(&aside).unwrap();
+    node.accept();
+    node.drain("eu-west-2");
+    node.stop();
+    node.start();
+    assert_eq!((node.store_is(), node.drained()), (StoreState::Ok, vec!["eu-west-2".into()]));
+    let kept = fs::read_dir(node.file().parent().unwrap()).unwrap().map(|file| file.unwrap().path());
+    let kept: Vec<_> = kept.filter(|file| file.to_string_lossy().contains("damaged")).collect();
+    assert_eq!((kept.len(), fs::read(&kept[0]).unwrap().as_slice()), (1, b"no store at all".as_slice()));
 }
 
 /// A copy is older than what was lost, and clients hold revisions of that: none is given to anything else.

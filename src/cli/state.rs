@@ -262,24 +262,23 @@ fn import(
 /// Puts an export into a store's file; where a store was lost, a new one begins with it.
 fn import_into(path: &Path, export: &Export, reason: &str) -> anyhow::Result<()> {
     let (now, mut contents) = (Time::now(), export.contents());
-    let (mut store, is_lost) = match Embedded::open(path) {
-        Err(OpenError::Missing { .. }) => (Embedded::create(path)?, true),
-        Err(OpenError::Corrupt(why)) => {
-            errln!("{why}\nThe damaged file is put aside.");
-            (Embedded::replace_damaged(path)?, true)
-        }
-        opened => (opened?, false),
-    };
-    if is_lost {
-        contents.model.revision = revision_after_loss(contents.model.revision, now);
-    }
     let note = Note {
         actor: Actor { name: "local".into(), from: "the store's file".into() },
         action: "imported".into(),
         object: "everything that is wanted".into(),
         reason: reason.into(),
     };
-    store.replace(&contents, note.entry(now))?;
+    let opened = Embedded::open(path);
+    if let Err(OpenError::Corrupt(why)) = &opened {
+        errln!("{why}\nThe damaged file is put aside.");
+    }
+    match opened {
+        Err(OpenError::Missing { .. } | OpenError::Corrupt(_)) => {
+            contents.model.revision = revision_after_loss(contents.model.revision, now);
+            Embedded::begin_anew(path, &contents, note.entry(now))?;
+        }
+        opened => drop(opened?.replace(&contents, note.entry(now))?),
+    }
     Ok(())
 }
 

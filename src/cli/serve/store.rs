@@ -3,7 +3,7 @@
 use tracing::{error, warn};
 
 use crate::config::StateConfig;
-use crate::state::keeper::Kept;
+use crate::state::keeper::{BeginAnew, Kept};
 use crate::state::store::backup::read_backup;
 use crate::state::store::embedded::{Embedded, OpenError};
 use crate::state::store::{Contents, Store, StoreError};
@@ -44,7 +44,10 @@ fn unusable(config: &StateConfig, why: String, is_lost: bool) -> (Kept, Contents
         }
     };
     let file = config.file.clone();
-    let replace = Box::new(move || Embedded::replace_damaged(&file).map(|store| Box::new(store) as _));
+    let begin_anew: BeginAnew = Box::new(move |contents, entry| {
+        let (store, revision) = Embedded::begin_anew(&file, contents, entry)?;
+        Ok((Box::new(store), revision))
+    });
     let accept_after = config.accept_backup_after.filter(|_| is_lost);
-    (Kept::Damaged { why, copy_made_at, replace, accept_after }, contents)
+    (Kept::Damaged { why, copy_made_at, begin_anew, accept_after }, contents)
 }

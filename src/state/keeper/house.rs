@@ -125,7 +125,7 @@ impl Keeper {
         } else if !self.writing.is_empty() {
             self.write_values();
         }
-        // The first change of a process is copied at once: a new store has a copy as soon as it has something.
+        // What a process finds is copied at once, and so is the first change of a new store.
         let has_rested = self.backed_up.is_none_or(|at| self.has_passed(BACKUP_EVERY, at));
         if has_rested && self.model.revision > 0 && self.copied != Some(self.model.revision) {
             self.back_up();
@@ -277,13 +277,10 @@ impl Keeper {
         // What is served from memory alone may have had the last one.
         contents.model.revision += 1;
         let mut entry = note.entry(self.now);
-        let Kept::Damaged { replace, .. } = &mut self.store else {
+        let Kept::Damaged { begin_anew, .. } = &mut self.store else {
             return Err(Refusal::Conflict(NOT_DAMAGED.into()));
         };
-        let begun = replace().and_then(|mut store| {
-            let revision = store.replace(&contents, entry.clone())?;
-            Ok((store, revision))
-        });
+        let begun = begin_anew(&contents, entry.clone());
         let (store, revision) = begun.map_err(|error| Refusal::Unavailable(error.to_string()))?;
         self.store = Kept::Store(store);
         (self.failing, self.backed_up) = (None, None);

@@ -80,6 +80,9 @@ pub struct Beginning {
     pub not_ready: Option<String>,
 }
 
+/// Begins a store with contents and the entry that tells of it; the revision it gets.
+pub type BeginAnew = Box<dyn FnMut(&Contents, Entry) -> Result<(Box<dyn Store>, u64), StoreError> + Send>;
+
 /// A store, or what is left of it.
 pub enum Kept {
     /// It works.
@@ -91,7 +94,7 @@ pub enum Kept {
         /// When the copy was made that is served instead; none when there was no copy.
         copy_made_at: Option<Time>,
         /// Puts the damaged file aside and begins another.
-        replace: Box<dyn FnMut() -> Result<Box<dyn Store>, StoreError> + Send>,
+        begin_anew: BeginAnew,
         /// How long until a copy that is served is accepted by itself. Nothing at all never is.
         accept_after: Option<Duration>,
     },

@@ -86,19 +86,16 @@ impl Embedded {
         Embedded::open_existing(path)
     }
 
-    /// Puts a damaged store's file aside, if it is there, and makes an empty store in its place.
+    /// Begins with these contents in the place of a store that was lost, and puts what is left of its file aside; the
+    /// revision, as of [`Store::replace`]. At every moment the path has what it had, or all of the new store.
     ///
     /// # Errors
-    /// The file cannot be renamed, or no new one can be made.
-    pub fn replace_damaged(path: &Path) -> Result<Embedded, StoreError> {
-        let aside = backup::beside(path, &format!(".damaged-{}", Time::now().as_second()));
-        match fs::rename(path, &aside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                let advice = advice(error.kind());
-                Err(StoreError::Unavailable(format!("{}: {error}: {advice}", path.display())))
-            }
-            _ => Embedded::create(path).map_err(|error| StoreError::Unavailable(error.to_string())),
-        }
+    /// The new store cannot be written, or not take the place.
+    pub fn begin_anew(path: &Path, contents: &Contents, entry: Entry) -> Result<(Embedded, u64), StoreError> {
+        let begun = begin_file(path, contents, entry);
+        let revision = begun.map_err(|trouble| trouble.of_store(path))?;
+        let store = Embedded::open_existing(path);
+        Ok((store.map_err(|error| StoreError::Unavailable(error.to_string()))?, revision))
     }
 
     fn open_existing(path: &Path) -> Result<Embedded, OpenError> {
@@ -130,7 +127,7 @@ impl Embedded {
     /// # Errors
     /// It holds something, or cannot be written.
     pub fn create_with(path: &Path, medium: impl StorageBackend) -> Result<(), OpenError> {
-        guard(|| create(medium)).map_err(|trouble| trouble.of_open(path))
+        guard(|| create(medium, |_| Ok(()))).map_err(|trouble| trouble.of_open(path))
     }
 
     /// Does something with the open database, and lets go of it if that fails: redb refuses everything after
@@ -243,19 +240,26 @@ fn connect<B: StorageBackend>(medium: B, access: Access) -> Result<Database, Tro
     Ok(database)
 }
 
-/// Makes a store where there is nothing at all.
-fn create(medium: impl StorageBackend) -> Result<(), Trouble> {
+/// Makes a store where there is nothing at all, with something in it.
+fn create<T>(
+    medium: impl StorageBackend,
+    fill: impl FnOnce(&Database) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
     if medium.len().map_err(of_system)? > 0 {
         return Err(of_system(io::ErrorKind::AlreadyExists.into()));
     }
     let database = builder().create_with_backend(medium)?;
     tables::create(&database)?;
-    Ok(database.close()?)
+    let filled = fill(&database)?;
+    database.close()?;
+    Ok(filled)
 }
 
-/// Makes it aside, whole and synced, and gives it its name with a link: a link, unlike a rename, never takes
-/// the place of a file that another process has made meanwhile.
-fn create_file(path: &Path) -> Result<(), Trouble> {
+/// Makes it aside, whole and synced.
+fn create_aside<T>(
+    path: &Path,
+    fill: impl FnOnce(&Database) -> Result<T, Trouble>,
+) -> Result<(PathBuf, T), Trouble> {
     let folder = backup::folder(path);
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(of_system)?;
     let aside = backup::beside(path, ".new");
@@ -265,7 +269,14 @@ fn create_file(path: &Path) -> Result<(), Trouble> {
     }
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create_new(true).mode(0o600).open(&aside).map_err(of_system)?;
-    guard(|| create(FileBackend::new(file)?))?;
+    let filled = guard(|| create(FileBackend::new(file)?, fill))?;
+    Ok((aside, filled))
+}
+
+/// Gives it its name with a link: a link, unlike a rename, never takes the place of a file that another process
+/// has made meanwhile.
+fn create_file(path: &Path) -> Result<(), Trouble> {
+    let (aside, ()) = create_aside(path, |_| Ok(()))?;
     let named = match fs::hard_link(&aside, path) {
         Ok(()) => fs::remove_file(&aside),
         // Some file systems have no links (FAT, shares of Windows): there, two first starts at the same moment
@@ -273,7 +284,21 @@ fn create_file(path: &Path) -> Result<(), Trouble> {
         Err(error) if NO_LINKS.contains(&error.kind()) && !path.exists() => fs::rename(&aside, path),
         Err(error) => fs::remove_file(&aside).and(Err(error)),
     };
-    named.and_then(|()| File::open(folder)?.sync_all()).map_err(of_system)
+    named.and_then(|()| File::open(backup::folder(path))?.sync_all()).map_err(of_system)
+}
+
+/// Gives it the name of a file that is lost, which keeps another: the renaming takes its place at once.
+fn begin_file(path: &Path, contents: &Contents, entry: Entry) -> Result<u64, Trouble> {
+    let (aside, revision) = create_aside(path, |database| tables::replace(database, contents, entry))?;
+    let damaged = backup::beside(path, &format!(".damaged-{}", Time::now().as_millisecond()));
+    let kept = match fs::hard_link(path, &damaged) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if NO_LINKS.contains(&error.kind()) => fs::rename(path, &damaged),
+        kept => kept,
+    };
+    let named = kept.and_then(|()| fs::rename(&aside, path));
+    named.and_then(|()| File::open(backup::folder(path))?.sync_all()).map_err(of_system)?;
+    Ok(revision)
 }
 
 /// What a file system says that has no links.
