@@ -240,6 +240,10 @@ impl Failover {
         let drains = &seen.model.drains;
         let (relapses, on_trial) =
             self.sites.get(&site).map_or((0, false), |site| (site.relapses, site.on_trial));
+        // What was taken back was never down.
+        if seen.hidden.get(&answer.id).is_some_and(|hidden| old.since >= hidden.began) {
+            return;
+        }
         let was_down = seen.now.duration_since(old.since);
         let was_short = was_down < signed(spec.return_after) && !on_trial && !drains.contains_key(&id);
         let site_returns = answer.pop.as_ref().is_some_and(|pop| {

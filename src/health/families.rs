@@ -37,12 +37,13 @@ impl Families {
         self.alarms.iter().flatten().cloned().collect()
     }
 
-    /// There are other reference targets now: nothing is known of them.
-    pub fn take_references(&mut self, count: usize) {
+    /// There are other reference targets now. Of each the place it had before, if it is not new: what is known of
+    /// it stays.
+    pub fn take_references(&mut self, before: &[Option<usize>]) {
         for view in &mut self.views {
-            view.references = vec![None; count];
+            view.references = before.iter().map(|before| before.and_then(|at| view.references[at])).collect();
         }
-        self.unfound = vec![false; count];
+        self.unfound = before.iter().map(|before| before.is_some_and(|at| self.unfound[at])).collect();
     }
 
     /// Counts the pools' addresses from the beginning: after another plan they are others.
@@ -101,10 +102,7 @@ impl Families {
                 Referred::Asked(results) => results[family],
                 Referred::NotFound => seen.map(|_| false),
             };
-            *seen = ok.map(|ok| Seen {
-                ok,
-                since: seen.filter(|seen| seen.ok == ok).map_or(now, |seen| seen.since),
-            });
+            *seen = ok.map(|ok| Seen::after(*seen, ok, now));
         }
     }
 

@@ -25,6 +25,7 @@
 pub mod failover;
 mod families;
 mod flap;
+pub mod hidden;
 pub mod notify;
 pub mod pilot;
 pub mod probe;

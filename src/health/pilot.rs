@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use super::failover::{self, Failover, Seen};
+use super::hidden::hidden;
 use super::notify::{Notice, Notices};
 use super::restarts::{RAN_WELL, Restarts};
 use super::stale::{Heard, Watch, counted, planned};
@@ -348,12 +349,14 @@ impl Steering {
         let view = self.state.view();
         let (verdicts, old) = counted(&self.verdicts, &self.plan, (self.clocks)().elapsed);
         let said = said(verdicts.iter().map(Borrow::borrow));
+        let hidden = hidden(verdicts.iter().map(Borrow::borrow));
         let now = view.believed(Time::now());
         let seen = Seen {
             base: &view.base,
             model: &view.model,
             values: &view.values,
             said: &said,
+            hidden: &hidden,
             pools_of_a_pop: self.pools_of_a_pop,
             now,
         };

@@ -44,6 +44,21 @@ pub struct Seen {
     pub ok: bool,
     /// Since when it does, or does not.
     pub since: Duration,
+    /// When it last did.
+    pub well_at: Option<Duration>,
+}
+
+impl Seen {
+    /// Another result, after the one before it.
+    pub fn after(before: Option<Seen>, ok: bool, now: Duration) -> Seen {
+        let since = before.filter(|seen| seen.ok == ok).map_or(now, |seen| seen.since);
+        Seen { ok, since, well_at: if ok { Some(now) } else { before.and_then(|seen| seen.well_at) } }
+    }
+
+    /// From when on it may have been lost.
+    fn lost_from(&self) -> Duration {
+        self.well_at.unwrap_or(self.since.saturating_sub(FAIL_TOGETHER))
+    }
 }
 
 /// A pool's addresses of one family.
@@ -135,16 +150,17 @@ impl FamilyView {
     }
 }
 
-/// How long before a reference target notices it a failure may have begun: its interval, and a timeout.
-const NOTICED_AFTER: Duration = Duration::from_secs(10);
+/// Reference targets that fail so soon after each other fail together: twice what asking one takes at most.
+const FAIL_TOGETHER: Duration = Duration::from_secs(10);
 
 fn by_references(known: &[Seen], majority: f64) -> Option<Frozen> {
-    let failing: Vec<&Seen> = known.iter().filter(|seen| !seen.ok).collect();
-    if failing.len() as f64 <= majority * known.len() as f64 {
-        return None;
-    }
-    let began = failing.iter().map(|seen| seen.since.saturating_sub(NOTICED_AFTER)).min()?;
-    Some(Frozen { began, why: format!("{} of {} reference targets fail", failing.len(), known.len()) })
+    let mut lost: Vec<Duration> = known.iter().filter(|seen| !seen.ok).map(Seen::lost_from).collect();
+    lost.sort_unstable();
+    let is_ours = |failing: usize| failing as f64 > majority * known.len() as f64;
+    let least = (1..=lost.len()).find(|failing| is_ours(*failing))?;
+    // What failed long before it became too many has nothing to do with it.
+    let first = lost.iter().find(|from| **from + FAIL_TOGETHER >= lost[least - 1]);
+    Some(Frozen { began: *first?, why: format!("{} of {} reference targets fail", lost.len(), known.len()) })
 }
 
 #[cfg(test)]
@@ -156,7 +172,8 @@ mod tests {
     }
 
     /// Pools as the marks of their sites and the time since which they fail: `xy-@90` stands at three sites,
-    /// of which the third answers. References are `ok`, `no` or `-`. Then the majority, and what is said.
+    /// of which the third answers. References are `ok`, `no`, `no@90` for one that answered until then, or `-`. Then
+    /// the majority, and what is said.
     fn check(pools: &str, references: &str, majority: f64, expect: &str) {
         let mut view = FamilyView::default();
         for (number, pool) in pools.split_whitespace().enumerate() {
@@ -165,9 +182,13 @@ mod tests {
             tally.settle(seconds(since.parse().unwrap()));
             view.pools.insert(number.to_string(), tally);
         }
-        let seen = |word| match word {
-            "-" => None,
-            word => Some(Seen { ok: word == "ok", since: seconds(95) }),
+        let seen = |word: &str| match word.split_once('@') {
+            None if word == "-" => None,
+            None => Some(Seen { ok: word == "ok", since: seconds(95), well_at: None }),
+            Some((_, until)) => {
+                let well_at = Some(seconds(until.parse().unwrap()));
+                Some(Seen { ok: false, since: seconds(95), well_at })
+            }
         };
         view.references = references.split_whitespace().map(seen).collect();
         let said = view.ours(majority, seconds(100));
@@ -208,6 +229,10 @@ mod tests {
         check("-- --", "no no ok", 0.5, "2 of 3 reference targets fail since 85");
         check("-- --", "no ok", 0.5, "");
         check("--", "no", 0.5, "1 of 1 reference targets fail since 85");
+        // It began when they answered last, as far as they fail together.
+        check("--", "no@93 no@91 ok", 0.5, "2 of 3 reference targets fail since 91");
+        check("--", "no@93 no@20 ok", 0.5, "2 of 3 reference targets fail since 93");
+        check("--", "no@93 no@20 no@92", 0.5, "3 of 3 reference targets fail since 92");
         // Nothing is probed in this family.
         check("", "no", 0.5, "");
         // Not known in this family: the pools it is.

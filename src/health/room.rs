@@ -205,7 +205,10 @@ impl Room {
             self.jobs.insert(key, Job::Reference(index));
             self.references.push((Arc::new(Ask::new(check)), key));
         }
-        self.families.take_references(references.len());
+        let known = &self.health.references;
+        let before = |reference: &Reference| known.iter().position(|known| known.text == reference.text);
+        let before: Vec<Option<usize>> = references.iter().map(before).collect();
+        self.families.take_references(&before);
     }
 
     /// The next probe that is due.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::failover::OWNER;
+use super::hidden::Hidden;
 use crate::state::base::{Base, BaseAnswer};
 use crate::state::live::{Values, VerdictValue, weight};
 use crate::state::model::{Drain, Model, Scope, Time};
@@ -21,6 +22,8 @@ pub struct Seen<'s> {
     pub values: &'s Values,
     /// What the monitors say, by answer.
     pub said: &'s BTreeMap<String, VerdictValue>,
+    /// What of the answers is hidden by our own failure.
+    pub hidden: &'s BTreeMap<String, Hidden>,
     /// When this many pools of a PoP fail, the whole PoP does; none never says so.
     pub pools_of_a_pop: Option<usize>,
     /// When.
@@ -68,6 +71,14 @@ impl<'s> Seen<'s> {
             true => (true, format!("{} is enough; {}", named.value, down.join("; "))),
             false => (false, down.join("; ")),
         }
+    }
+
+    /// What of these answers is hidden.
+    pub fn hidden_of(&self, answers: &[&BaseAnswer]) -> Option<Hidden> {
+        if self.hidden.is_empty() {
+            return None;
+        }
+        Hidden::of_all(answers.iter().filter_map(|answer| self.hidden.get(&answer.id)).copied())
     }
 
     /// Drains of health that have not begun to end.

@@ -5,6 +5,8 @@
 //!                           ^---- relapse: out at once, and the wait doubles -----------'
 //! ```
 //!
+//! While our own failure hides all of it, it stays as it is; what that failure did to it before is undone.
+//!
 //! An answer alone is taken out by its verdict; only its return is watched here.
 
 use std::time::Duration;
@@ -13,6 +15,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::failover::{Act, Acts, OWNER};
+use super::hidden::Hidden;
 use super::seen::{Mark, Overload, Seen};
 use crate::state::base::BaseAnswer;
 use crate::state::change::{Change, DrainAsk, Which, drain_id};
@@ -40,6 +43,12 @@ pub struct Site {
     back_since: Option<Time>,
     /// It is drained by us.
     is_out: bool,
+    /// When the last of its relapses was counted.
+    #[serde(skip)]
+    relapsed_at: Option<Time>,
+    /// Since when we know that our own failure hides something of it.
+    #[serde(skip)]
+    hidden_since: Option<Time>,
     /// Why the last wish was refused, and when.
     #[serde(skip)]
     refused: Option<(Time, String)>,
@@ -73,8 +82,7 @@ impl Site {
 
     /// Nothing is decided about it for a while: what was seen before is old then. How often it failed is not.
     pub fn rest(&mut self) {
-        *self =
-            Site { relapses: self.relapses, on_trial: self.on_trial, is_out: self.is_out, ..Site::default() };
+        (self.failing_since, self.well_since, self.back_since, self.refused) = (None, None, None, None);
     }
 
     /// There is nothing to remember.
@@ -116,6 +124,21 @@ impl Site {
             }
             self.refused = None;
         }
+        let Some(hidden) = seen.hidden_of(&case.answers) else {
+            self.hidden_since = None;
+            return self.decide(case, drain, seen, acts);
+        };
+        if self.be_forgiven(hidden, case, drain, seen, acts) {
+            return None;
+        }
+        if hidden.wholly {
+            self.be_hidden(case, drain, seen, acts);
+            return None;
+        }
+        self.decide(case, drain, seen, acts)
+    }
+
+    fn decide(&mut self, case: &Case, drain: Option<&Drain>, seen: &Seen, acts: &mut Acts) -> Option<Time> {
         let ends = drain.is_some_and(|drain| drain.ending_since(seen.now).is_some());
         match (case.is_failing, drain) {
             (true, Some(drain)) if !ends => self.take_further(case, drain, seen, acts),
@@ -138,6 +161,44 @@ impl Site {
         }
     }
 
+    /// What our own failure did to it before we knew is undone: a drain is lifted, and a relapse is none. True when it
+    /// is back.
+    fn be_forgiven(
+        &mut self,
+        hidden: Hidden,
+        case: &Case,
+        drain: Option<&Drain>,
+        seen: &Seen,
+        acts: &mut Acts,
+    ) -> bool {
+        let known_since = *self.hidden_since.get_or_insert(seen.now);
+        let was_ours = |at: Time| hidden.began <= at && at <= known_since;
+        // What fails all the same has another family or monitor to say so.
+        if case.is_failing {
+            return false;
+        }
+        if self.relapsed_at.take_if(|at| was_ours(*at)).is_some() {
+            (self.relapses, self.on_trial) = (self.relapses - 1, true);
+        }
+        let Some(drain) = drain.filter(|drain| was_ours(drain.created_at)) else { return false };
+        let which = Which::Id(drain.id.clone());
+        let reason = "what failed was this node's own network".into();
+        acts.wishes.push(case.act(Change::Undrain { which, now: true }, reason));
+        true
+    }
+
+    /// Nothing is seen of it: it stays as it is, a return at the step it is at, and afterwards it is looked at anew.
+    fn be_hidden(&mut self, case: &Case, drain: Option<&Drain>, seen: &Seen, acts: &mut Acts) {
+        self.rest();
+        let returning = drain.filter(|drain| drain.ending_since(seen.now).is_some());
+        if let Some(percent) =
+            returning.map(|drain| drain.percent_at(seen.now)).filter(|percent| *percent > 0)
+        {
+            let reason = "its return waits: this node's own network fails".into();
+            acts.wishes.push(case.drain(percent, reason));
+        }
+    }
+
     /// Since when it fails, or is well, and whether that is a relapse.
     fn observe(&mut self, is_failing: bool, drain: Option<&Drain>, now: Time) {
         self.is_out = drain.is_some();
@@ -148,6 +209,7 @@ impl Site {
         }
         if self.failing_since.is_none() && self.on_trial {
             self.relapses += 1;
+            self.relapsed_at = Some(now);
         }
         (self.failing_since, self.well_since) = (self.failing_since.or(Some(now)), None);
         self.back_since = None;

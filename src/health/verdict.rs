@@ -17,6 +17,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::flap::{Damping, KeptDamping};
+use super::hidden::Hidden;
 use super::probe::{Passed, ProbeError};
 use super::status::milliseconds;
 use crate::state::load::{ByMetric, METRICS, MonitorLoad};
@@ -71,6 +72,9 @@ pub struct Verdict {
     /// Our own failure: it stays as it was.
     #[serde(default)]
     pub frozen: bool,
+    /// What of it is, while it is.
+    #[serde(skip)]
+    pub hidden: Option<Hidden>,
     /// When it may be another at the earliest: an address has begun to fail or to recover, or a hold ends.
     #[serde(skip)]
     pub may_change_at: Option<Time>,
@@ -223,6 +227,8 @@ pub struct Judge {
     since: Time,
     checked_at: Time,
     error: String,
+    /// When our last failure began, by family: what fell since then was taken back.
+    taken_back: [Time; 2],
     /// What was told last, and when.
     told: Option<(Verdict, Duration)>,
 }
@@ -247,6 +253,7 @@ impl Judge {
             since: kept.map_or(Time::UNIX_EPOCH, |kept| kept.since),
             checked_at: kept.map_or(Time::UNIX_EPOCH, |kept| kept.checked_at),
             error: kept.map_or(String::new(), |kept| kept.error.clone()),
+            taken_back: [Time::MAX; 2],
             told: None,
         };
         if let Some(kept) = kept {
@@ -333,6 +340,7 @@ impl Judge {
 
     /// A family is frozen: what fell in it since the failure began was our doing, and is taken back.
     pub fn freeze(&mut self, family: Family, began: Duration, now: Moment) {
+        self.taken_back[family as usize] = now.wall - now.elapsed.saturating_sub(began);
         for state in self.addresses.iter_mut().filter(|state| state.family() == Some(family)) {
             state.streak = 0;
             if state.up == Some(false) && state.before != Some(false) && state.changed >= began {
@@ -419,7 +427,7 @@ impl Judge {
     /// What it says now; none before the first result.
     pub fn verdict(&self, frozen: FrozenFamilies, now: Duration) -> Option<Verdict> {
         let slowest = self.addresses.iter().filter_map(|state| state.latency).max();
-        let is_frozen = |state: &AddressState| state.family().is_some_and(|family| frozen[family as usize]);
+        let hidden = self.hidden(frozen);
         Some(Verdict {
             monitor: self.monitored.monitor.clone(),
             answer: self.monitored.answer.clone(),
@@ -432,10 +440,21 @@ impl Judge {
             flapping: self.damping.holds(now),
             held_until: self.damping.held_until(now),
             why: self.why(now),
-            frozen: self.addresses.iter().any(is_frozen),
+            frozen: hidden.is_some(),
+            hidden,
             may_change_at: self.may_change_at(now),
             memory: Memory::default(),
         })
+    }
+
+    fn hidden(&self, frozen: FrozenFamilies) -> Option<Hidden> {
+        let of_address = |state: &AddressState| {
+            let family = state.family().filter(|family| frozen[*family as usize])?;
+            let wholly =
+                self.addresses.iter().all(|other| other.family() == Some(family)) || frozen == [true; 2];
+            Some(Hidden { began: self.taken_back[family as usize], wholly })
+        };
+        Hidden::of_all(self.addresses.iter().filter_map(of_address))
     }
 
     /// When the verdict or its list of addresses may be another at the earliest, if results have begun to say
@@ -480,7 +499,7 @@ impl Judge {
         let interval = SignedDuration::try_from(self.monitored.check.interval).unwrap_or(SignedDuration::MAX);
         let is_old = |told: &Verdict, at: Duration| {
             let holds = |verdict: &Verdict| verdict.memory.damping.holds;
-            let says = |verdict: &Verdict| (verdict.up, verdict.flapping, verdict.frozen, holds(verdict));
+            let says = |verdict: &Verdict| (verdict.up, verdict.flapping, verdict.hidden, holds(verdict));
             let again = now - at >= self.monitored.check.max_age / TOLD_PER_AGE;
             let doubts = match (told.may_change_at, verdict.may_change_at) {
                 (Some(told), Some(may_change)) => {

@@ -6,8 +6,9 @@
 //! into the files.
 //!
 //! Monitors are what the transcript says of them (`down`, `up`), or, in a case with `-- probed`, those of the
-//! server (`-- stale` is theirs), whose probes take no time; then what a client in Ireland is answered is told as well. A case with
-//! `-- foresees` tells also when health will do something by itself, which shortens TTLs.
+//! server (`-- stale`, `-- interval` and `-- fall` are theirs, `-- references` what is asked beside them), whose probes
+//! take no time; then what a client in Ireland is answered is told as well. A case with `-- foresees` tells also when
+//! health will do something by itself, which shortens TTLs.
 
 mod node;
 mod probed;

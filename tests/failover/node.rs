@@ -25,6 +25,9 @@ use super::support::Folder;
 
 const START: i64 = 1_800_000_000;
 
+/// What is asked beside the monitors, unless the case says otherwise.
+const REFERENCES: &str = r#"references = ["tcp://192.0.2.99:443"]"#;
+
 /// Three pools at four PoPs. `wss` is what the case says; `api` fails with all it has, and `web`, at two of
 /// the PoPs, has no failover. `plain` stands at none.
 const POOLS: &str = r#"
@@ -120,12 +123,20 @@ impl Node {
         let record = |pool| format!("[[record]]\nname = '{pool}.example.com'\npool = '{pool}'\n{chain}\n");
         let is_probed = fields.lines().any(|field| field == "probed");
         let foresees = fields.lines().any(|field| field == "foresees");
-        let fields = fields.replace("probed\n", "").replace("foresees\n", "");
-        let is_stale = |field: &&str| field.starts_with("stale");
-        let stale = fields.lines().find(is_stale).map_or(String::new(), |field| format!("{field}\n"));
-        let fields = fields.replace(&stale, "");
-        let monitor = if is_probed { format!("{MONITOR}{stale}") } else { CANARY.to_string() };
-        let pools = POOLS.replace("# the case", &fields)
+        let key = |field: &str| field.split(" =").next().unwrap().to_string();
+        let (mut of_pool, mut of_monitor, mut references) = (String::new(), String::new(), REFERENCES);
+        for field in fields.lines().filter(|field| !["probed", "foresees"].contains(field)) {
+            match key(field).as_str() {
+                "references" => references = field,
+                "stale" | "interval" | "fall" => of_monitor += &format!("{field}\n"),
+                _ => of_pool += &format!("{field}\n"),
+            }
+        }
+        let is_usual = |line: &&str| !of_monitor.lines().any(|field| key(field) == key(line));
+        let usual: Vec<&str> = MONITOR.lines().filter(is_usual).collect();
+        let monitor =
+            if is_probed { format!("{}\n{of_monitor}", usual.join("\n")) } else { CANARY.to_string() };
+        let pools = POOLS.replace(REFERENCES, references).replace("# the case", &of_pool)
             + &["wss", "api", "web", "plain"].map(record).concat()
             + &monitor;
         folder.write("filter-chains/pools.toml", pools);
@@ -269,11 +280,13 @@ impl Node {
     /// One second: health looks, what it wishes is done or refused, and what is over ends.
     fn look(&mut self) {
         let now = self.now;
+        let hidden = self.probed.as_ref().map(Probed::hidden).unwrap_or_default();
         let seen = Seen {
             base: &self.loaded.base,
             model: &self.model,
             values: &self.values,
             said: &self.said,
+            hidden: &hidden,
             pools_of_a_pop: self.loaded.base.monitors.health.pools_of_a_pop,
             now,
         };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use rhumb::health::hidden::{Hidden, hidden};
 use rhumb::health::pilot;
 use rhumb::health::probe::{Passed, ProbeError};
 use rhumb::health::reference::Referred;
@@ -54,7 +55,8 @@ pub struct Probed {
     /// By address: its PoP, and whether it is the second of its answer.
     addresses: BTreeMap<IpAddr, (String, bool)>,
     how: BTreeMap<String, How>,
-    references: Referred,
+    /// By host.
+    references: BTreeMap<String, Referred>,
     told: BTreeMap<Watch, Heard>,
     plan: BTreeMap<Watch, Arc<Check>>,
     /// They have stopped: a mistake of ours.
@@ -72,12 +74,14 @@ impl Probed {
         });
         let addresses = addresses.collect();
         let planned = stale::planned(&plan);
+        let references = plan.health.references.iter().map(|reference| reference.host.clone());
+        let references = references.map(|host| (host, Referred::Asked([Some(true), None]))).collect();
         let begun = Moment { wall: wall - BEFORE, elapsed: Duration::ZERO };
         let mut probed = Probed {
             room: Room::new(7, plan, Vec::new(), begun),
             addresses,
             how: BTreeMap::new(),
-            references: Referred::Asked([Some(true), None]),
+            references,
             told: BTreeMap::new(),
             plan: planned,
             is_silent: false,
@@ -88,20 +92,24 @@ impl Probed {
         probed
     }
 
-    /// `dublin dead`, `tokyo loses 30`, `sydney flaps 10`, `references dead`, `references unfound`, `monitors silent`.
+    /// `dublin dead`, `tokyo loses 30`, `sydney flaps 10`, `monitors silent`; `references dead`, `references unfound`,
+    /// or one of them by its host.
     pub fn becomes(&mut self, who: &str, how: &[&str]) {
         if who == "monitors" {
             assert_eq!(how, ["silent"]);
             self.is_silent = true;
             return;
         }
-        if who == "references" {
-            self.references = match how {
+        let is_meant = |host: &str| who == "references" || who == host;
+        let mut references = self.references.iter_mut().filter(|(host, _)| is_meant(host)).peekable();
+        if references.peek().is_some() {
+            let referred = match how {
                 ["well"] => Referred::Asked([Some(true), None]),
                 ["dead"] => Referred::Asked([Some(false), None]),
                 ["unfound"] => Referred::NotFound,
                 _ => panic!("how are {how:?}?"),
             };
+            references.for_each(|(_, becomes)| *becomes = referred);
             return;
         }
         let how = match how {
@@ -132,7 +140,7 @@ impl Probed {
             while let Some((key, start)) = self.room.start(now) {
                 let outcome = match start {
                     Start::Address(_, target) => Outcome::Address(self.probe(target.ip())),
-                    Start::Reference(..) => Outcome::Reference(self.references),
+                    Start::Reference(_, reference) => Outcome::Reference(self.references[&reference.host]),
                 };
                 self.room.observe(key, outcome, now);
             }
@@ -156,6 +164,11 @@ impl Probed {
             How::Flaps(seconds) => (self.elapsed.as_secs() / seconds) % 2 == 1,
         };
         if refused { Err(ProbeError::new("connection refused")) } else { Ok(Passed::default()) }
+    }
+
+    /// What our own failure hides, by answer.
+    pub fn hidden(&self) -> BTreeMap<String, Hidden> {
+        hidden(self.told.values().map(|heard| &heard.verdict))
     }
 
     /// What all monitors say, by answer.

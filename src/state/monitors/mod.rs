@@ -345,6 +345,21 @@ impl Default for HealthSpec {
     }
 }
 
+impl HealthSpec {
+    /// The same beside monitors, of which the quickest probes so often. Reference targets are asked no less often, or
+    /// our own failure would be taken for theirs before it is known.
+    fn beside(&self, quickest: Duration) -> HealthSpec {
+        let mut health = self.clone();
+        for reference in health.references.iter_mut().filter(|reference| reference.check.interval > quickest)
+        {
+            let check = Arc::make_mut(&mut reference.check);
+            check.interval = quickest;
+            check.timeout = check.timeout.min(quickest);
+        }
+        health
+    }
+}
+
 /// A target outside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reference {

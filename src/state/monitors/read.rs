@@ -17,8 +17,8 @@ use crate::files::{Fields, Json, Problem, read_json};
 const PROBE_FIELDS: [&str; 7] =
     ["port", "timeout", "jitter", "source", "family", "addresses", "min_addresses"];
 
-/// The reference targets' own rhythm: quick enough to know of our failure before a verdict of three results,
-/// ten seconds apart, falls.
+/// The reference targets' own rhythm, where no monitor is quicker: quick enough to know of our failure before a
+/// verdict of three results, ten seconds apart, falls.
 const REFERENCE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reads a monitor that came as JSON.

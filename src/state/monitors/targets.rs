@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Check, Family, FileMonitor, HealthSpec, Kind, MonitorSpec, Monitored, Plan};
 use crate::files::Problem;
@@ -83,8 +84,10 @@ impl Monitors {
     /// to probe is passed over.
     pub fn plan(&self, rows: &MonitorRows) -> Plan {
         let specs = self.in_force(rows).into_iter();
-        let monitored = specs.flat_map(|(name, spec)| self.monitored(name, spec));
-        Plan { monitored: monitored.collect(), health: self.health.clone() }
+        let monitored: Vec<Monitored> = specs.flat_map(|(name, spec)| self.monitored(name, spec)).collect();
+        let probing = monitored.iter().filter(|monitored| monitored.check.kind != Kind::Push);
+        let quickest = probing.map(|monitored| monitored.check.interval).min();
+        Plan { health: self.health.beside(quickest.unwrap_or(Duration::MAX)), monitored }
     }
 
     /// The monitors that are in force, by name.
