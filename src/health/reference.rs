@@ -153,10 +153,16 @@ impl FamilyView {
 /// Reference targets that fail so soon after each other fail together: twice what asking one takes at most.
 const FAIL_TOGETHER: Duration = Duration::from_secs(10);
 
+/// As many of the targets as `majority` says, and no more, are ours if there are so many of them: half of our paths
+/// are lost. Of two targets the one that fails may be its own.
+const HALF_LEAST: usize = 2;
+
 fn by_references(known: &[Seen], majority: f64) -> Option<Frozen> {
     let mut lost: Vec<Duration> = known.iter().filter(|seen| !seen.ok).map(Seen::lost_from).collect();
     lost.sort_unstable();
-    let is_ours = |failing: usize| failing as f64 > majority * known.len() as f64;
+    let most = majority * known.len() as f64;
+    let is_half = |failing: usize| failing >= HALF_LEAST && failing as f64 >= most && majority < 1.0;
+    let is_ours = |failing: usize| failing as f64 > most || is_half(failing);
     let least = (1..=lost.len()).find(|failing| is_ours(*failing))?;
     // What failed long before it became too many has nothing to do with it.
     let first = lost.iter().find(|from| **from + FAIL_TOGETHER >= lost[least - 1]);
@@ -228,6 +234,11 @@ mod tests {
         check("xy@90 xy@95", "ok ok", 0.5, "");
         check("-- --", "no no ok", 0.5, "2 of 3 reference targets fail since 85");
         check("-- --", "no ok", 0.5, "");
+        check("-- --", "no no", 0.5, "2 of 2 reference targets fail since 85");
+        check("-- --", "no ok ok ok", 0.5, "");
+        check("-- --", "no ok no ok", 0.5, "2 of 4 reference targets fail since 85");
+        check("-- --", "no no no no", 1.0, "");
+        check("-- --", "no ok ok", 0.0, "1 of 3 reference targets fail since 85");
         check("--", "no", 0.5, "1 of 1 reference targets fail since 85");
         // It began when they answered last, as far as they fail together.
         check("--", "no@93 no@91 ok", 0.5, "2 of 3 reference targets fail since 91");

@@ -38,7 +38,8 @@ pub const FLAP_HOLD: Limit<Duration> =
 /// The longest hold: what was mended is back by then, whatever it did before.
 pub const FLAP_HOLD_MAX: Limit<Duration> =
     Limit { default: seconds(1800), least: seconds(1), most: seconds(86_400) };
-/// Share of the reference targets, or of the pools, above which what fails is ours. At 1 nothing ever is.
+/// Share of the reference targets, or of the pools, above which what fails is ours; several reference targets are as
+/// soon as they reach it. At 1 nothing ever is.
 pub const MAJORITY: Limit<f64> = Limit { default: 0.5, least: 0.0, most: 1.0 };
 /// How long the first round of probes after a start may take before DNS is served all the same: better
 /// everything than nothing. A round with no answer at all takes its longest timeout and a second.
