@@ -13,10 +13,10 @@
 //! Plain data into which time comes as a value. What it wants done are wishes like anybody's: the guards of
 //! the control plane stand before them, and a person's drain is never lifted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
-use super::seen::Out;
+use super::bounds::Bounds;
 pub use super::seen::Seen;
 use super::sites::{Case, Site, ask, signed, words};
 use crate::state::base::BaseAnswer;
@@ -44,12 +44,11 @@ pub struct Acts {
 
 impl Acts {
     /// What it takes out.
-    fn asked(&self) -> Vec<Out> {
-        let drain = |act: &Act| match &act.change {
-            Change::Drain(ask) => Some((ask.scope.clone(), ask.percent)),
+    fn asked(&self) -> impl Iterator<Item = &Scope> {
+        self.wishes.iter().filter_map(|act| match &act.change {
+            Change::Drain(ask) => Some(&ask.scope),
             _ => None,
-        };
-        self.wishes.iter().filter_map(drain).collect()
+        })
     }
 }
 
@@ -117,51 +116,84 @@ impl Failover {
 
     /// Looks at everything, and says what is to be done.
     pub fn look(&mut self, seen: &Seen) -> Acts {
-        let mut acts = Acts::default();
+        let (mut acts, mut bounds) = (Acts::default(), Bounds::default());
+        let (news, gone) = self.news(seen);
+        let (loud, down) = (self.loud(seen), seen.down());
         let suspensions = seen.model.suspensions.values();
         acts.alarms.extend(suspensions.map(|suspension| {
             format!("the automation of pool {} is suspended: {}", suspension.pool, suspension.reason)
         }));
         hold_returns(seen, &mut acts);
         let mut watched = BTreeSet::new();
-        for name in seen.base.pools.keys() {
-            self.take_verdicts(name, seen, &mut acts);
+        for (name, pool) in &seen.base.pools {
+            let of_pool = pool.answers.iter().filter(|answer| news.contains(answer.id.as_str()));
+            self.take_verdicts(name, of_pool.collect(), seen, &mut bounds, &mut acts);
             let Some(spec) = &seen.policy(name).failover else { continue };
-            for pop in seen.base.pops_of(name) {
+            let is_down = |at: &usize| down.contains(pool.answers[*at].id.as_str());
+            let loud = loud.get(name);
+            for (pop, here) in &pool.by_pop {
+                // Most are well, and there is nothing to remember of them.
+                if !loud.is_some_and(|pops| pops.contains(pop)) && !here.iter().any(is_down) {
+                    continue;
+                }
                 let scope = site_scope(name, pop);
                 watched.insert(scope.clone());
                 let (is_failing, evidence) = seen.failing(name, pop, spec);
                 let (pools, answers) = (vec![name.as_str()], seen.weighted(name, pop).collect());
-                let (pop, limit) = (Some(pop), None);
-                let case = Case { scope, pop, pools, answers, spec, is_failing, evidence, limit };
-                self.watch(case, seen, &mut acts);
+                let pop = Some(pop.as_str());
+                let case = Case { scope, pop, pools, answers, spec, is_failing, evidence, limit: None };
+                self.watch(case, seen, &mut bounds, &mut acts);
             }
         }
         for pop in seen.base.pops.keys() {
             if let Some(least) = seen.pools_of_a_pop
-                && self.watch_whole(pop, seen.pools_at(pop), least, seen, &mut acts)
+                && self.watch_whole(pop, least, seen, &mut bounds, &mut acts)
             {
                 watched.insert(pop_scope(pop));
             }
         }
-        watched.extend(self.watch_answers(seen, &mut acts));
-        self.sites.retain(|scope, _| watched.contains(scope));
+        watched.extend(self.watch_answers(seen, &mut bounds, &mut acts));
+        self.sites.retain(|scope, site| watched.contains(scope) && !site.is_quiet());
         acts.alarms.extend(left_behind(&watched, seen));
         // Records' own answers have no pool whose capacity could bound them.
         let own = seen.base.answers().filter(|answer| answer.pool.is_none());
-        for answer in own {
-            let said = seen.said.get(&answer.id);
-            if self.applied.get(&answer.id) != said {
-                self.apply(&answer.id, said.cloned(), &mut acts);
-            }
+        for answer in own.filter(|answer| news.contains(answer.id.as_str())) {
+            self.apply(&answer.id, seen.said.get(&answer.id).cloned(), &mut acts);
         }
-        let gone: Vec<String> =
-            self.applied.keys().filter(|id| !seen.said.contains_key(*id)).cloned().collect();
         for id in gone {
             self.come_back_unwatched(&id, seen, &mut acts);
             self.apply(&id, None, &mut acts);
         }
         acts
+    }
+
+    /// Answers of which something else is said than counts, and those of which nothing is said any more. Both lists are
+    /// in order, so each is walked once.
+    fn news<'s>(&self, seen: &Seen<'s>) -> (HashSet<&'s str>, Vec<String>) {
+        let (mut news, mut gone) = (HashSet::new(), Vec::new());
+        let mut applied = self.applied.iter().peekable();
+        for (id, said) in seen.said {
+            while let Some((old, _)) = applied.next_if(|(old, _)| *old < id) {
+                gone.push(old.clone());
+            }
+            if applied.next_if(|(old, _)| *old == id).map(|(_, old)| old) != Some(said) {
+                news.insert(id.as_str());
+            }
+        }
+        gone.extend(applied.map(|(old, _)| old.clone()));
+        (news, gone)
+    }
+
+    /// PoPs in a pool of which something is remembered, or that a drain of ours takes out, by pool.
+    fn loud(&self, seen: &Seen) -> BTreeMap<String, BTreeSet<String>> {
+        let mut loud: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let drains = seen.model.drains.values().filter(|drain| drain.owner == OWNER);
+        for scope in drains.map(|drain| &drain.scope).chain(self.sites.keys()) {
+            if let (Some(pool), Some(pop)) = (&scope.pool, &scope.pop) {
+                loud.entry(pool.clone()).or_default().insert(pop.clone());
+            }
+        }
+        loud
     }
 
     /// An answer that no monitor watches any more counts as up: what was down for long comes back in steps.
@@ -181,16 +213,18 @@ impl Failover {
         acts.verdicts.push((answer.into(), verdict));
     }
 
-    /// Takes the verdicts of a pool as far as its capacity allows.
-    fn take_verdicts(&mut self, pool: &str, seen: &Seen, acts: &mut Acts) {
-        let base = seen.base;
+    /// Takes the news of a pool's answers as far as its capacity allows.
+    fn take_verdicts<'s>(
+        &mut self,
+        pool: &str,
+        answers: Vec<&'s BaseAnswer>,
+        seen: &Seen<'s>,
+        bounds: &mut Bounds<'s>,
+        acts: &mut Acts,
+    ) {
         let most = seen.policy(pool).max_down_capacity;
-        let mut news: Vec<(&BaseAnswer, &VerdictValue)> = base.pools[pool]
-            .answers
-            .iter()
-            .filter_map(|answer| Some((answer, seen.said.get(&answer.id)?)))
-            .filter(|(answer, said)| self.applied.get(&answer.id) != Some(*said))
-            .collect();
+        let said = |answer: &'s BaseAnswer| Some((answer, seen.said.get(&answer.id)?));
+        let mut news: Vec<(&BaseAnswer, &VerdictValue)> = answers.into_iter().filter_map(said).collect();
         // What came up makes room for what went down; of those, the earlier verdicts hold.
         news.sort_by_key(|(_, said)| (!said.up, said.since));
         for (answer, said) in news {
@@ -203,11 +237,10 @@ impl Failover {
                 continue;
             }
             if was_down.is_none() {
-                let mut would = self.applied.clone();
-                would.insert(answer.id.clone(), said.clone());
-                let (asked, applied) = (acts.asked(), &self.applied);
-                let down = seen.down_capacity(pool, &would, &asked);
-                if down > most && down > seen.down_capacity(pool, applied, &asked) {
+                let gone = bounds.of(pool, seen, &self.applied, acts);
+                let scope = answer_scope(answer);
+                let down = gone.share_with(&scope, 100);
+                if down > most && down > gone.share() {
                     acts.alarms.insert(format!(
                         "pool {pool}: {} is down ({}) and goes on being answered: health would take out {:.0} % \
                          of the pool's capacity, more than its max_down_capacity of {:.0} %; drain by hand what \
@@ -219,6 +252,7 @@ impl Failover {
                     ));
                     continue;
                 }
+                gone.take(&scope, 100);
             }
             self.apply(&answer.id, Some(said.clone()), acts);
         }
@@ -235,7 +269,7 @@ impl Failover {
         acts: &mut Acts,
     ) {
         let Some(spec) = seen.policy(pool).returning() else { return };
-        let site = Scope { answer: Some(answer.id.clone()), ..Scope::default() };
+        let site = answer_scope(answer);
         let id = drain_id(OWNER, &site);
         let drains = &seen.model.drains;
         let (relapses, on_trial) =
@@ -267,17 +301,20 @@ impl Failover {
     }
 
     /// Answers that come back alone, or have lately. Their sites come back.
-    fn watch_answers(&mut self, seen: &Seen, acts: &mut Acts) -> Vec<Scope> {
+    fn watch_answers<'s>(&mut self, seen: &Seen<'s>, bounds: &mut Bounds<'s>, acts: &mut Acts) -> Vec<Scope> {
         let ours = seen.model.drains.values().filter(|drain| drain.owner == OWNER);
         let scopes = ours.map(|drain| &drain.scope).chain(self.sites.keys());
-        let ids: BTreeSet<String> = scopes.filter_map(|scope| scope.answer.clone()).collect();
+        let ids: HashSet<String> = scopes.filter_map(|scope| scope.answer.clone()).collect();
+        if ids.is_empty() {
+            return Vec::new();
+        }
         let mut watched = Vec::new();
         for answer in seen.base.answers().filter(|answer| ids.contains(&answer.id)) {
             let Some(pool) = &answer.pool else { continue };
             let Some(spec) = seen.policy(pool).returning() else { continue };
             let spec = FailoverSpec { detect_for: Duration::ZERO, percent: 100, out: None, ..spec };
             let down = self.applied.get(&answer.id).filter(|said| !said.up);
-            let scope = Scope { answer: Some(answer.id.clone()), ..Scope::default() };
+            let scope = answer_scope(answer);
             let case = Case {
                 scope: scope.clone(),
                 pop: None,
@@ -288,7 +325,7 @@ impl Failover {
                 evidence: down.map_or_else(String::new, |said| said.why.clone()),
                 limit: None,
             };
-            self.watch(case, seen, acts);
+            self.watch(case, seen, bounds, acts);
             if !self.sites[&scope].is_quiet() {
                 watched.push(scope);
             }
@@ -298,14 +335,15 @@ impl Failover {
 
     /// Takes a whole PoP out when this many of its pools fail, each for as long as it may. False where none has
     /// a failover.
-    fn watch_whole(
+    fn watch_whole<'s>(
         &mut self,
-        pop: &str,
-        pools: Vec<&str>,
+        pop: &'s str,
         least: usize,
-        seen: &Seen,
+        seen: &Seen<'s>,
+        bounds: &mut Bounds<'s>,
         acts: &mut Acts,
     ) -> bool {
+        let pools = seen.pools_at(pop);
         let specs = pools.iter().filter_map(|pool| Some((*pool, seen.policy(pool).failover.as_ref()?)));
         let specs: Vec<(&str, &FailoverSpec)> = specs.collect();
         // It waits for the slowest of them.
@@ -329,14 +367,15 @@ impl Failover {
         acts.upcoming.extend(next.map(|at| (scope.clone(), *at)));
         let answers = pools.iter().flat_map(|pool| seen.weighted(pool, pop)).collect();
         let (pop, spec, limit) = (Some(pop), &spec, None);
-        self.watch(Case { scope, pop, pools, answers, spec, is_failing, evidence, limit }, seen, acts);
+        let case = Case { scope, pop, pools, answers, spec, is_failing, evidence, limit };
+        self.watch(case, seen, bounds, acts);
         true
     }
 
     /// Takes a site out that fails, and brings it back when it is well. While a person has suspended one of its
     /// pools nothing is done, and afterwards it is looked at anew.
-    fn watch(&mut self, mut case: Case, seen: &Seen, acts: &mut Acts) {
-        case.limit = self.limit(&case, seen, acts);
+    fn watch<'s>(&mut self, mut case: Case, seen: &Seen<'s>, bounds: &mut Bounds<'s>, acts: &mut Acts) {
+        case.limit = self.limit(&case, seen, bounds, acts);
         let site = self.sites.entry(case.scope.clone()).or_default();
         if case.pools.iter().any(|pool| seen.model.suspensions.contains_key(*pool)) {
             site.rest();
@@ -347,21 +386,29 @@ impl Failover {
     }
 
     /// Why a site may not be taken out, of what only the files set bounds to; none when it may.
-    fn limit(&self, case: &Case, seen: &Seen, acts: &Acts) -> Option<String> {
+    fn limit<'s>(
+        &self,
+        case: &Case,
+        seen: &Seen<'s>,
+        bounds: &mut Bounds<'s>,
+        acts: &Acts,
+    ) -> Option<String> {
         // An answer alone is taken out by its verdict, which has its own.
         let pop = case.pop.filter(|_| case.is_failing)?;
-        let asked = acts.asked();
-        let with: Vec<Out> = asked.iter().cloned().chain([(case.scope.clone(), case.spec.percent)]).collect();
+        if case.is_out(seen) {
+            return None;
+        }
         case.pools.iter().find_map(|pool| {
             let policy = seen.policy(pool);
-            let others = seen.others_out(pool, pop, &asked);
+            let others = seen.others_out(pool, pop, acts.asked());
             if policy.failover.as_ref().is_some_and(|spec| others >= spec.max_concurrent_pops) {
                 return Some(format!(
                     "as many PoPs of pool {pool} are taken out already as its max_concurrent_pops allows, {others}"
                 ));
             }
-            let (is, most) = (seen.down_capacity(pool, &self.applied, &with), policy.max_down_capacity);
-            (is > most && is > seen.down_capacity(pool, &self.applied, &asked)).then(|| {
+            let gone = bounds.of(pool, seen, &self.applied, acts);
+            let (is, most) = (gone.share_with(&case.scope, case.spec.percent), policy.max_down_capacity);
+            (is > most && is > gone.share()).then(|| {
                 format!(
                     "without it health would have taken out {:.0} % of the capacity of pool {pool}, more than its \
                      max_down_capacity of {:.0} %",
@@ -417,6 +464,10 @@ fn left_behind(watched: &BTreeSet<Scope>, seen: &Seen) -> Vec<String> {
 
 fn pop_scope(pop: &str) -> Scope {
     Scope { pop: Some(pop.into()), ..Scope::default() }
+}
+
+fn answer_scope(answer: &BaseAnswer) -> Scope {
+    Scope { answer: Some(answer.id.clone()), ..Scope::default() }
 }
 
 fn site_scope(pool: &str, pop: &str) -> Scope {

@@ -22,6 +22,7 @@
 //! as anybody would; [`notify`] tells people and programs of it. What of them is [`stale`] is seen there, too: who
 //! has stopped cannot say so. Deliberately absent: the store; verdicts are handed out, and handed in again at start.
 
+mod bounds;
 pub mod failover;
 mod families;
 mod flap;

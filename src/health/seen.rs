@@ -1,7 +1,7 @@
 //! What is known when something is to be decided, and what it says of a pool's PoPs: which fail, which are
-//! out, which have more than they can hold, and how much of the pool is gone.
+//! out, which have more than they can hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use super::failover::OWNER;
@@ -30,9 +30,6 @@ pub struct Seen<'s> {
     pub now: Time,
 }
 
-/// What health takes out, for how many of a hundred clients.
-pub type Out = (Scope, u8);
-
 impl<'s> Seen<'s> {
     /// How a pool is operated.
     pub fn policy(&self, pool: &str) -> &'s PoolPolicy {
@@ -49,6 +46,11 @@ impl<'s> Seen<'s> {
     pub fn pools_at(&self, pop: &'s str) -> Vec<&'s str> {
         let stands = |name: &&'s String| self.base.stacks(name, pop).next().is_some();
         self.base.pools.keys().filter(stands).map(String::as_str).collect()
+    }
+
+    /// Answers that the monitors say are down.
+    pub fn down(&self) -> HashSet<&'s str> {
+        self.said.iter().filter(|(_, said)| !said.up).map(|(id, _)| id.as_str()).collect()
     }
 
     /// Whether enough of a PoP's answers are down, or one by the monitor that is enough, and which.
@@ -90,33 +92,14 @@ impl<'s> Seen<'s> {
 
     /// How many PoPs of a pool, beside one, health has taken out and not begun to bring back; `asked` counts
     /// too.
-    pub fn others_out(&self, pool: &str, pop: &str, asked: &[Out]) -> usize {
-        let scopes = self.ours().map(|drain| &drain.scope).chain(asked.iter().map(|(scope, _)| scope));
+    pub fn others_out<'a>(&self, pool: &str, pop: &str, asked: impl Iterator<Item = &'a Scope>) -> usize
+    where
+        's: 'a,
+    {
+        let scopes = self.ours().map(|drain| &drain.scope).chain(asked);
         let of_pool = scopes.filter(|scope| scope.pool.as_deref().is_none_or(|its| its == pool));
         let out: BTreeSet<&str> = of_pool.filter_map(|scope| scope.pop.as_deref()).collect();
         out.into_iter().filter(|out| *out != pop && self.base.stacks(pool, out).next().is_some()).count()
-    }
-
-    /// Share of a pool's capacity that verdicts and health's own drains take out, 0 to 1; `asked` counts too.
-    pub fn down_capacity(&self, pool: &str, applied: &BTreeMap<String, VerdictValue>, asked: &[Out]) -> f64 {
-        let pops = self.base.pops_of(pool);
-        let capacities: BTreeMap<&str, f64> = self.policy(pool).capacities(pops.iter().copied()).collect();
-        let all: f64 = capacities.values().sum();
-        let out_of = |answer: &BaseAnswer| {
-            if applied.get(&answer.id).is_some_and(|said| !said.up) {
-                return 100;
-            }
-            let ours = self.model.drains.values().filter(|drain| drain.owner == OWNER);
-            let ours = ours.map(|drain| (&drain.scope, drain.percent_at(self.now)));
-            let out = ours.chain(asked.iter().map(|(scope, percent)| (scope, *percent)));
-            out.filter(|(scope, _)| scope.covers(answer)).map(|(_, percent)| percent).max().unwrap_or(0)
-        };
-        // While one stack is left, a client that loses the other goes there.
-        let out = pops.iter().map(|pop| {
-            let out = self.weighted(pool, pop).map(out_of).min().unwrap_or(0);
-            capacities[*pop] * f64::from(out) / 100.0
-        });
-        if all > 0.0 { out.sum::<f64>() / all } else { 0.0 }
     }
 
     /// What says that an answer has more than it can hold: load at this mark.

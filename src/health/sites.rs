@@ -306,6 +306,13 @@ impl Site {
 }
 
 impl Case<'_> {
+    /// As far as it is to be.
+    pub fn is_out(&self, seen: &Seen) -> bool {
+        let drain = seen.model.drains.get(&drain_id(OWNER, &self.scope));
+        drain
+            .is_some_and(|drain| drain.ending_since(seen.now).is_none() && drain.percent >= self.spec.percent)
+    }
+
     fn act(&self, change: Change, reason: String) -> Act {
         Act { site: self.scope.clone(), change, reason }
     }
