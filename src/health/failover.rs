@@ -395,13 +395,18 @@ impl Failover {
     ) -> Option<String> {
         // An answer alone is taken out by its verdict, which has its own.
         let pop = case.pop.filter(|_| case.is_failing)?;
-        if case.is_out(seen) {
+        let drain = case.drained(seen);
+        let is_back_soon = drain.is_some_and(|drain| drain.ending_since(seen.now).is_some());
+        if drain.is_some_and(|drain| !is_back_soon && drain.percent >= case.spec.percent) {
             return None;
         }
+        // What comes back, or has lately, was taken out already.
+        let is_relapse = is_back_soon || self.sites.get(&case.scope).is_some_and(|site| site.on_trial);
         case.pools.iter().find_map(|pool| {
             let policy = seen.policy(pool);
             let others = seen.others_out(pool, pop, acts.asked());
-            if policy.failover.as_ref().is_some_and(|spec| others >= spec.max_concurrent_pops) {
+            let is_too_many = |spec: &FailoverSpec| others >= spec.max_concurrent_pops;
+            if !is_relapse && policy.failover.as_ref().is_some_and(is_too_many) {
                 return Some(format!(
                     "as many PoPs of pool {pool} are taken out already as its max_concurrent_pops allows, {others}"
                 ));

@@ -110,7 +110,7 @@ impl Site {
     /// Takes it out when it fails, and brings it back when it is well. When it will do something by itself comes
     /// back, as far as that is known.
     pub fn look(&mut self, case: &Case, seen: &Seen, acts: &mut Acts) -> Option<Time> {
-        let drain = seen.model.drains.get(&drain_id(OWNER, &case.scope));
+        let drain = case.drained(seen);
         self.observe(case.is_failing, drain, seen.now);
         if let Some((at, why)) = &self.refused {
             if case.is_failing {
@@ -184,6 +184,7 @@ impl Site {
         let which = Which::Id(drain.id.clone());
         let reason = "what failed was this node's own network".into();
         acts.wishes.push(case.act(Change::Undrain { which, now: true }, reason));
+        self.is_out = false;
         true
     }
 
@@ -201,8 +202,8 @@ impl Site {
 
     /// Since when it fails, or is well, and whether that is a relapse.
     fn observe(&mut self, is_failing: bool, drain: Option<&Drain>, now: Time) {
-        self.is_out = drain.is_some();
-        self.on_trial |= drain.is_some_and(|drain| drain.ending_since(now).is_some());
+        let was_out = std::mem::replace(&mut self.is_out, drain.is_some());
+        self.on_trial |= drain.map_or(was_out, |drain| drain.ending_since(now).is_some());
         if !is_failing {
             (self.failing_since, self.well_since) = (None, self.well_since.or(Some(now)));
             return;
@@ -222,6 +223,10 @@ impl Site {
         }
         // A relapse of one whose return was held at a step.
         if self.on_trial {
+            if let Some(limit) = &case.limit {
+                acts.alarms.insert(case.limited(limit));
+                return None;
+            }
             acts.wishes.push(case.drain(case.spec.percent, format!("it fails again: {}", case.evidence)));
             return None;
         }
@@ -248,9 +253,12 @@ impl Site {
             return None;
         }
         if let Some(limit) = &case.limit {
-            let alarm =
-                format!("{} fails ({}), and {limit}; a person must decide", case.scope, case.evidence);
-            acts.alarms.insert(alarm);
+            acts.alarms.insert(case.limited(limit));
+            // It may not be taken out; but what was coming back comes no further.
+            let percent = returning.map_or(0, |drain| drain.percent_at(seen.now));
+            if percent > 0 {
+                acts.wishes.push(case.drain(percent, format!("it fails again: {}", case.evidence)));
+            }
             return None;
         }
         if is_relapse {
@@ -306,11 +314,14 @@ impl Site {
 }
 
 impl Case<'_> {
-    /// As far as it is to be.
-    pub fn is_out(&self, seen: &Seen) -> bool {
-        let drain = seen.model.drains.get(&drain_id(OWNER, &self.scope));
-        drain
-            .is_some_and(|drain| drain.ending_since(seen.now).is_none() && drain.percent >= self.spec.percent)
+    /// The drain of ours that takes it out.
+    pub fn drained<'s>(&self, seen: &Seen<'s>) -> Option<&'s Drain> {
+        seen.model.drains.get(&drain_id(OWNER, &self.scope))
+    }
+
+    /// What a person must know of one that fails and may not be taken out.
+    fn limited(&self, limit: &str) -> String {
+        format!("{} fails ({}), and {limit}; a person must decide", self.scope, self.evidence)
     }
 
     fn act(&self, change: Change, reason: String) -> Act {
