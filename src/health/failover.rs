@@ -118,7 +118,7 @@ impl Failover {
     pub fn look(&mut self, seen: &Seen) -> Acts {
         let (mut acts, mut bounds) = (Acts::default(), Bounds::default());
         let (news, gone) = self.news(seen);
-        let (loud, down) = (self.loud(seen), seen.down());
+        let (loud, down, fed) = (self.loud(seen), seen.down(), self.fed());
         let suspensions = seen.model.suspensions.values();
         acts.alarms.extend(suspensions.map(|suspension| {
             format!("the automation of pool {} is suspended: {}", suspension.pool, suspension.reason)
@@ -128,6 +128,7 @@ impl Failover {
         for (name, pool) in &seen.base.pools {
             let of_pool = pool.answers.iter().filter(|answer| news.contains(answer.id.as_str()));
             self.take_verdicts(name, of_pool.collect(), seen, &mut bounds, &mut acts);
+            self.take_fed(name, &fed, seen, &mut acts);
             let Some(spec) = &seen.policy(name).failover else { continue };
             let is_down = |at: &usize| down.contains(pool.answers[*at].id.as_str());
             let loud = loud.get(name);
@@ -201,7 +202,35 @@ impl Failover {
         let Some(old) = self.applied.get(id).filter(|old| !old.up).cloned() else { return };
         let answer = seen.base.answers().find(|answer| answer.id == id);
         if let Some((answer, pool)) = answer.and_then(|answer| Some((answer, answer.pool.as_ref()?))) {
-            self.come_back(pool, answer, &old, seen, acts);
+            self.come_back(pool, answer, old.since, seen, acts);
+        }
+    }
+
+    /// Answers that a feed said were down, as far as that is remembered.
+    fn fed(&self) -> HashSet<String> {
+        let fed = self.sites.iter().filter(|(_, site)| site.fed_since.is_some());
+        fed.filter_map(|(scope, _)| scope.answer.clone()).collect()
+    }
+
+    /// Remembers since when feeds say of a pool's answers that they are down. One that they said so of for long comes
+    /// back as one that a verdict took out.
+    fn take_fed(&mut self, pool: &str, fed: &HashSet<String>, seen: &Seen, acts: &mut Acts) {
+        if seen.policy(pool).steps().is_none() {
+            return;
+        }
+        for answer in &seen.base.pools[pool].answers {
+            let is_down = seen.values.is_fed_down(answer, seen.now);
+            if !is_down && !fed.contains(&answer.id) {
+                continue;
+            }
+            let site = self.sites.entry(answer_scope(answer)).or_default();
+            if is_down {
+                site.fed_since.get_or_insert(seen.now);
+            } else if let Some(since) = site.fed_since.take()
+                && self.applied.get(&answer.id).is_none_or(|said| said.up)
+            {
+                self.come_back(pool, answer, since, seen, acts);
+            }
         }
     }
 
@@ -231,7 +260,7 @@ impl Failover {
             let was_down = self.applied.get(&answer.id).filter(|old| !old.up);
             if said.up {
                 if let Some(old) = was_down.cloned() {
-                    self.come_back(pool, answer, &old, seen, acts);
+                    self.come_back(pool, answer, old.since, seen, acts);
                 }
                 self.apply(&answer.id, Some(said.clone()), acts);
                 continue;
@@ -260,14 +289,7 @@ impl Failover {
 
     /// An answer that was down for long, or that fell on trial, comes back in steps, as if it had been drained
     /// until now; after a relapse it waits before.
-    fn come_back(
-        &mut self,
-        pool: &str,
-        answer: &BaseAnswer,
-        old: &VerdictValue,
-        seen: &Seen,
-        acts: &mut Acts,
-    ) {
+    fn come_back(&mut self, pool: &str, answer: &BaseAnswer, since: Time, seen: &Seen, acts: &mut Acts) {
         let Some(spec) = seen.policy(pool).returning() else { return };
         let site = answer_scope(answer);
         let id = drain_id(OWNER, &site);
@@ -275,10 +297,10 @@ impl Failover {
         let (relapses, on_trial) =
             self.sites.get(&site).map_or((0, false), |site| (site.relapses, site.on_trial));
         // What was taken back was never down.
-        if seen.hidden.get(&answer.id).is_some_and(|hidden| old.since >= hidden.began) {
+        if seen.hidden.get(&answer.id).is_some_and(|hidden| since >= hidden.began) {
             return;
         }
-        let was_down = seen.now.duration_since(old.since);
+        let was_down = seen.now.duration_since(since);
         let was_short = was_down < signed(spec.return_after) && !on_trial && !drains.contains_key(&id);
         let site_returns = answer.pop.as_ref().is_some_and(|pop| {
             let sites = [site_scope(pool, pop), pop_scope(pop)];
@@ -315,14 +337,16 @@ impl Failover {
             let spec = FailoverSpec { detect_for: Duration::ZERO, percent: 100, out: None, ..spec };
             let down = self.applied.get(&answer.id).filter(|said| !said.up);
             let scope = answer_scope(answer);
+            let is_fed_down = self.sites.get(&scope).is_some_and(|site| site.fed_since.is_some());
+            let by_feed = || if is_fed_down { "a feed says that it is down".into() } else { String::new() };
             let case = Case {
                 scope: scope.clone(),
                 pop: None,
                 pools: vec![pool],
                 answers: vec![answer],
                 spec: &spec,
-                is_failing: down.is_some(),
-                evidence: down.map_or_else(String::new, |said| said.why.clone()),
+                is_failing: down.is_some() || is_fed_down,
+                evidence: down.map_or_else(by_feed, |said| said.why.clone()),
                 limit: None,
             };
             self.watch(case, seen, bounds, acts);

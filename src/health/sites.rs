@@ -7,7 +7,7 @@
 //!
 //! While our own failure hides all of it, it stays as it is; what that failure did to it before is undone.
 //!
-//! An answer alone is taken out by its verdict; only its return is watched here.
+//! An answer alone is taken out by its verdict, or by a feed; only its return is watched here.
 
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct Site {
     pub relapses: u32,
     /// It comes back, or is back since a short time: if it fails now, that is a relapse.
     pub on_trial: bool,
+    /// Since when a feed says that it is down, of an answer alone.
+    pub fed_since: Option<Time>,
     /// Since when all its clients are back, while it is on trial.
     back_since: Option<Time>,
     /// It is drained by us.
@@ -87,7 +89,8 @@ impl Site {
 
     /// There is nothing to remember.
     pub fn is_quiet(&self) -> bool {
-        !self.is_out && !self.on_trial && self.relapses == 0 && self.failing_since.is_none()
+        let is_well = self.failing_since.is_none() && self.fed_since.is_none();
+        !self.is_out && !self.on_trial && self.relapses == 0 && is_well
     }
 
     /// Whether it has been failing for so long.

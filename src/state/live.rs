@@ -218,6 +218,19 @@ impl Values {
         self.meta_of(answer, self.verdicts.get(&answer.id), now)
     }
 
+    /// Whether a feed says that an answer is down, by its `up` or by its silence.
+    pub fn is_fed_down(&self, answer: &BaseAnswer, now: Time) -> bool {
+        let says_no = |meta: &str, value: &FeedValue| match value.counted(now) {
+            Counted::Said(values) => meta == "up" && values.up == Some(false),
+            Counted::Nothing => false,
+            Counted::Down => true,
+        };
+        answer
+            .live
+            .feeds()
+            .any(|(meta, feed)| self.feed(feed, &answer.id).iter().any(|value| says_no(meta, value)))
+    }
+
     fn meta_of(&self, answer: &BaseAnswer, verdict: Option<&VerdictValue>, now: Time) -> LiveMeta {
         let counted = |feed: &str| self.feed(feed, &answer.id).iter().map(move |value| value.counted(now));
         let mut meta = answer.live.values(|feed| {

@@ -178,6 +178,12 @@ impl PoolPolicy {
         (policy, named)
     }
 
+    /// How clients come back when a drain ends that does not say: in the steps of the pool's `return`, else in those of
+    /// its failover; none, at once, where neither is written.
+    pub fn steps(&self) -> Option<&Return> {
+        self.return_steps.as_ref().or(self.failover.as_ref().map(|spec| &spec.return_steps))
+    }
+
     /// How an answer that was down for long comes back: as the pool's failover says, else in the steps of its
     /// `return`; none, at once, where neither is written.
     pub fn returning(&self) -> Option<FailoverSpec> {

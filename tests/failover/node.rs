@@ -44,7 +44,7 @@ sydney = { country = "AU" }
 tokyo = { country = "JP" }
 
 [pool.wss]
-meta = { connections = { feed = "load" }, low_watermark = 80, high_watermark = 100 }
+meta = { up = { feed = "load" }, connections = { feed = "load" }, low_watermark = 80, high_watermark = 100 }
 answer = [
     { pop = "dublin", stack = "envoy", weight = 50, a = "192.0.2.1" },
     { pop = "dublin", stack = "haproxy", weight = 50, a = "192.0.2.2" },
@@ -213,9 +213,10 @@ impl Node {
             ["forget", answer] => drop(self.said.remove(answer)),
             ["load", answer, connections] => {
                 let connections = Some(connections.parse().unwrap());
-                let values = LiveValues { connections, ..LiveValues::default() };
-                let value = FeedValue { values, made_at: self.now, max_age_s: None, stale: Stale::Hold };
-                self.values.put_feed("load", answer, vec![value]);
+                self.feed(answer, LiveValues { connections, ..LiveValues::default() });
+            }
+            ["feed", answer, up] => {
+                self.feed(answer, LiveValues { up: Some(up == "up"), ..LiveValues::default() });
             }
             ["reload", "without", "failover"] => {
                 self.loaded.base.pools.get_mut("wss").unwrap().policy.failover = None;
@@ -233,6 +234,11 @@ impl Node {
                 self.failover = Failover::new(applied.collect(), self.kept.clone());
             }
             ["suspend", pool] => self.asks("anna", Change::Suspend { pool: pool.into(), until: None }),
+            ["suspend", pool, "for", span] => {
+                let span = SignedDuration::try_from(parse_duration(span).unwrap()).unwrap();
+                let until = Some(self.now + span);
+                self.asks("anna", Change::Suspend { pool: pool.into(), until });
+            }
             ["resume", pool] => self.asks("anna", Change::Unsuspend { pool: pool.into() }),
             ["drain", place, by] => {
                 let percent = by.trim_end_matches('%').parse().unwrap();
@@ -269,6 +275,11 @@ impl Node {
     fn say(&mut self, answer: &str, said: VerdictValue) {
         assert!(self.loaded.base.answers().any(|known| known.id == answer), "there is no {answer}");
         self.said.insert(answer.into(), said);
+    }
+
+    fn feed(&mut self, answer: &str, values: LiveValues) {
+        let value = FeedValue { values, made_at: self.now, max_age_s: None, stale: Stale::Hold };
+        self.values.take_feed("load", answer, value);
     }
 
     fn asks(&mut self, who: &str, change: Change) {
@@ -329,7 +340,7 @@ impl Node {
                 self.tell(format!("{scope}: next at {}s", at.as_second() - START));
             }
         }
-        self.end_drains();
+        self.end_what_is_over();
         self.tell_drains();
         if self.probed.is_some() {
             self.tell_answer();
@@ -371,17 +382,15 @@ impl Node {
     }
 
     /// As the keeper does.
-    fn end_drains(&mut self) {
+    fn end_what_is_over(&mut self) {
         let now = self.now;
-        let over: Vec<String> = self
-            .model
-            .drains
-            .values()
-            .filter(|drain| drain.is_over(now))
-            .map(|drain| drain.id.clone())
-            .collect();
-        for id in over {
-            self.change("rhumb", &Change::EndDrain { id }, "").unwrap();
+        let drains = self.model.drains.values().filter(|drain| drain.is_over(now));
+        let drains = drains.map(|drain| Change::EndDrain { id: drain.id.clone() });
+        let suspensions = self.model.suspensions.values();
+        let suspensions = suspensions.filter(|suspension| suspension.until.is_some_and(|until| until <= now));
+        let suspensions = suspensions.map(|suspension| Change::Unsuspend { pool: suspension.pool.clone() });
+        for change in drains.chain(suspensions).collect::<Vec<_>>() {
+            self.change("rhumb", &change, "").unwrap();
         }
     }
 

@@ -240,6 +240,6 @@ fn default_return(scope: &Scope, at: &Situation) -> Option<Return> {
     let base = at.base;
     let is_meant = |name: &&String| base.pools[*name].answers.iter().any(|answer| scope.covers(answer));
     let pools = base.pools.keys().filter(is_meant);
-    let steps = pools.filter_map(|name| in_force(base, at.model, name).return_steps.clone());
+    let steps = pools.filter_map(|name| in_force(base, at.model, name).steps().cloned());
     steps.max_by_key(|steps| steps.pause_s * steps.steps.len() as u64)
 }
