@@ -35,6 +35,9 @@ use crate::state::policy;
 
 /// How often everything is looked at when no verdict changes: waits end, drains return.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Looks are no nearer to each other, unless somebody waits for one: when everything fails, thousands of verdicts come
+/// one by one, and a look costs what there is.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// How long nothing is decided after the clock has jumped: the keeper, who says what time is believed, looks at
 /// it once a second.
 const JUMP_RESTS: Duration = Duration::from_secs(2);
@@ -232,14 +235,7 @@ fn dormant(base: &Base, model: &Model) -> BTreeSet<String> {
 
 impl Steering {
     fn run(mut self, inbox: &Receiver<Event>) {
-        loop {
-            let first = match inbox.recv_timeout(LOOK_EVERY) {
-                Ok(event) => Some(event),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            // What has come meanwhile is looked at together.
-            let events: Vec<Event> = first.into_iter().chain(inbox.try_iter()).collect();
+        while let Some(events) = self.wait(inbox) {
             // A look that trips over a mistake of ours must not end what keeps the others.
             match catch_unwind(AssertUnwindSafe(|| self.take(events))) {
                 Ok(true) => return,
@@ -255,6 +251,32 @@ impl Steering {
                 }
             }
         }
+    }
+
+    /// Waits until it is time to look, and returns what has come by then; none when nobody is left who could tell.
+    fn wait(&self, inbox: &Receiver<Event>) -> Option<Vec<Event>> {
+        let looked = Instant::now();
+        let (mut events, mut due) = (Vec::new(), looked + LOOK_EVERY);
+        loop {
+            match inbox.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(event) => {
+                    due = match &event {
+                        Event::News(verdicts) if verdicts.iter().all(|verdict| self.is_known(verdict)) => due,
+                        Event::News(_) => due.min(looked + LOOK_AGAIN),
+                        Event::Begin | Event::Look(_) | Event::Stop => looked,
+                    };
+                    events.push(event);
+                }
+                Err(RecvTimeoutError::Timeout) => return Some(events),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Whether a verdict is only told again, before it grows old.
+    fn is_known(&self, verdict: &Verdict) -> bool {
+        let watch = (verdict.monitor.clone(), verdict.answer.clone());
+        self.verdicts.get(&watch).is_some_and(|heard| heard.verdict.says_what(verdict))
     }
 
     /// Takes what has come, and looks at everything; true ends it.

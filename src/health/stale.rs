@@ -41,8 +41,11 @@ pub fn counted<'h>(
     now: Duration,
 ) -> (Vec<Cow<'h, Verdict>>, BTreeSet<String>) {
     let (mut verdicts, mut alarms) = (Vec::new(), BTreeSet::new());
+    // Both are in order, so each is walked once: there may be tens of thousands.
+    let mut checks = plan.iter().peekable();
     for (watch, Heard { verdict, at }) in heard {
-        let Some(check) = plan.get(watch) else { continue };
+        while checks.next_if(|(planned, _)| *planned < watch).is_some() {}
+        let Some((_, check)) = checks.next_if(|(planned, _)| *planned == watch) else { continue };
         if now.saturating_sub(*at) <= check.stale_after() {
             verdicts.push(Cow::Borrowed(verdict));
             continue;

@@ -83,6 +83,14 @@ pub struct Verdict {
     pub memory: Memory,
 }
 
+impl Verdict {
+    /// Whether it says what another says, at whatever time.
+    pub fn says_what(&self, other: &Verdict) -> bool {
+        let says = |of: &Verdict| (of.up, of.hidden, of.held_until, of.may_change_at);
+        says(self) == says(other) && self.failing == other.failing
+    }
+}
+
 /// What a judge remembers over a restart, beside its verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
