@@ -342,6 +342,7 @@ fn monitoring() -> Monitoring {
         held_until: None,
         why: String::new(),
         frozen: false,
+        hidden: None,
         may_change_at: None,
         memory: Memory::default(),
     };

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use super::bounds::Bounds;
+use super::hidden::{Hidden, Known};
 pub use super::seen::Seen;
 use super::sites::{Case, Site, ask, signed, words};
 use crate::state::base::BaseAnswer;
@@ -77,6 +78,8 @@ pub struct Failover {
     applied: BTreeMap<String, VerdictValue>,
     /// PoPs, in a pool or whole, and answers that come back alone.
     sites: BTreeMap<Scope, Site>,
+    /// Since when we know what our own failure hides, by answer.
+    hidden: BTreeMap<String, Time>,
     /// The sites as they are kept, by key.
     kept: BTreeMap<String, String>,
 }
@@ -89,7 +92,7 @@ impl Failover {
     pub fn new(applied: BTreeMap<String, VerdictValue>, kept: BTreeMap<String, String>) -> Failover {
         // What cannot be read is seen anew.
         let sites = kept.values().filter_map(|json| serde_json::from_str::<(Scope, Site)>(json).ok());
-        Failover { applied, sites: sites.collect(), kept }
+        Failover { applied, sites: sites.collect(), hidden: BTreeMap::new(), kept }
     }
 
     /// What has changed of what is to be kept over a restart, by key; none forgets one.
@@ -117,6 +120,8 @@ impl Failover {
     /// Looks at everything, and says what is to be done.
     pub fn look(&mut self, seen: &Seen) -> Acts {
         let (mut acts, mut bounds) = (Acts::default(), Bounds::default());
+        self.hidden.retain(|id, _| seen.hidden.contains_key(id));
+        seen.hidden.keys().for_each(|id| _ = self.hidden.entry(id.clone()).or_insert(seen.now));
         let (news, gone) = self.news(seen);
         let (loud, down, fed) = (self.loud(seen), seen.down(), self.fed());
         let suspensions = seen.model.suspensions.values();
@@ -142,7 +147,8 @@ impl Failover {
                 let (is_failing, evidence) = seen.failing(name, pop, spec);
                 let (pools, answers) = (vec![name.as_str()], seen.weighted(name, pop).collect());
                 let pop = Some(pop.as_str());
-                let case = Case { scope, pop, pools, answers, spec, is_failing, evidence, limit: None };
+                let (limit, hidden) = (None, None);
+                let case = Case { scope, pop, pools, answers, spec, is_failing, evidence, limit, hidden };
                 self.watch(case, seen, &mut bounds, &mut acts);
             }
         }
@@ -348,6 +354,7 @@ impl Failover {
                 is_failing: down.is_some() || is_fed_down,
                 evidence: down.map_or_else(by_feed, |said| said.why.clone()),
                 limit: None,
+                hidden: None,
             };
             self.watch(case, seen, bounds, acts);
             if !self.sites[&scope].is_quiet() {
@@ -390,8 +397,8 @@ impl Failover {
         let next = at.get(least - 1).filter(|at| **at > seen.now && !is_out);
         acts.upcoming.extend(next.map(|at| (scope.clone(), *at)));
         let answers = pools.iter().flat_map(|pool| seen.weighted(pool, pop)).collect();
-        let (pop, spec, limit) = (Some(pop), &spec, None);
-        let case = Case { scope, pop, pools, answers, spec, is_failing, evidence, limit };
+        let (pop, spec, limit, hidden) = (Some(pop), &spec, None, None);
+        let case = Case { scope, pop, pools, answers, spec, is_failing, evidence, limit, hidden };
         self.watch(case, seen, bounds, acts);
         true
     }
@@ -400,6 +407,7 @@ impl Failover {
     /// pools nothing is done, and afterwards it is looked at anew.
     fn watch<'s>(&mut self, mut case: Case, seen: &Seen<'s>, bounds: &mut Bounds<'s>, acts: &mut Acts) {
         case.limit = self.limit(&case, seen, bounds, acts);
+        case.hidden = self.hidden_of(&case.answers, seen);
         let site = self.sites.entry(case.scope.clone()).or_default();
         if case.pools.iter().any(|pool| seen.model.suspensions.contains_key(*pool)) {
             site.rest();
@@ -407,6 +415,13 @@ impl Failover {
         }
         let next = site.look(&case, seen, acts).filter(|at| *at > seen.now);
         acts.upcoming.extend(next.map(|at| (case.scope.clone(), at)));
+    }
+
+    /// What of these answers is hidden.
+    fn hidden_of(&self, answers: &[&BaseAnswer], seen: &Seen) -> Option<Known> {
+        let since = answers.iter().filter_map(|answer| self.hidden.get(&answer.id)).max()?;
+        let hidden = answers.iter().filter_map(|answer| seen.hidden.get(&answer.id));
+        Some(Known { hidden: Hidden::of_all(hidden.copied())?, since: *since })
     }
 
     /// Why a site may not be taken out, of what only the files set bounds to; none when it may.

@@ -24,6 +24,22 @@ impl Hidden {
     }
 }
 
+/// The same, and since when we know.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// What is hidden.
+    pub hidden: Hidden,
+    /// Since when we know that it is.
+    pub since: Time,
+}
+
+impl Known {
+    /// Whether what happened then may have been our own failure.
+    pub fn was_ours(&self, at: Time) -> bool {
+        self.hidden.began <= at && at <= self.since
+    }
+}
+
 /// What is hidden of the answers, by answer. One that a monitor sees is not wholly hidden.
 pub fn hidden<'v>(verdicts: impl Iterator<Item = &'v Verdict> + Clone) -> BTreeMap<String, Hidden> {
     let mut answers: BTreeMap<String, Hidden> = BTreeMap::new();

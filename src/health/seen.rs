@@ -75,14 +75,6 @@ impl<'s> Seen<'s> {
         }
     }
 
-    /// What of these answers is hidden.
-    pub fn hidden_of(&self, answers: &[&BaseAnswer]) -> Option<Hidden> {
-        if self.hidden.is_empty() {
-            return None;
-        }
-        Hidden::of_all(answers.iter().filter_map(|answer| self.hidden.get(&answer.id)).copied())
-    }
-
     /// Drains of health that have not begun to end.
     pub fn ours(&self) -> impl Iterator<Item = &'s Drain> {
         let now = self.now;

@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::failover::{Act, Acts, OWNER};
-use super::hidden::Hidden;
+use super::hidden::Known;
 use super::seen::{Mark, Overload, Seen};
 use crate::state::base::BaseAnswer;
 use crate::state::change::{Change, DrainAsk, Which, drain_id};
@@ -48,9 +48,6 @@ pub struct Site {
     /// When the last of its relapses was counted.
     #[serde(skip)]
     relapsed_at: Option<Time>,
-    /// Since when we know that our own failure hides something of it.
-    #[serde(skip)]
-    hidden_since: Option<Time>,
     /// Why the last wish was refused, and when.
     #[serde(skip)]
     refused: Option<(Time, String)>,
@@ -74,6 +71,8 @@ pub struct Case<'c> {
     pub evidence: String,
     /// Why it may not be taken out; none when it may.
     pub limit: Option<String>,
+    /// What of it our own failure hides.
+    pub hidden: Option<Known>,
 }
 
 impl Site {
@@ -127,16 +126,14 @@ impl Site {
             }
             self.refused = None;
         }
-        let Some(hidden) = seen.hidden_of(&case.answers) else {
-            self.hidden_since = None;
-            return self.decide(case, drain, seen, acts);
-        };
-        if self.be_forgiven(hidden, case, drain, seen, acts) {
-            return None;
-        }
-        if hidden.wholly {
-            self.be_hidden(case, drain, seen, acts);
-            return None;
+        if let Some(known) = case.hidden {
+            if self.be_forgiven(known, case, drain, acts) {
+                return None;
+            }
+            if known.hidden.wholly {
+                self.be_hidden(case, drain, seen, acts);
+                return None;
+            }
         }
         self.decide(case, drain, seen, acts)
     }
@@ -166,24 +163,15 @@ impl Site {
 
     /// What our own failure did to it before we knew is undone: a drain is lifted, and a relapse is none. True when it
     /// is back.
-    fn be_forgiven(
-        &mut self,
-        hidden: Hidden,
-        case: &Case,
-        drain: Option<&Drain>,
-        seen: &Seen,
-        acts: &mut Acts,
-    ) -> bool {
-        let known_since = *self.hidden_since.get_or_insert(seen.now);
-        let was_ours = |at: Time| hidden.began <= at && at <= known_since;
+    fn be_forgiven(&mut self, known: Known, case: &Case, drain: Option<&Drain>, acts: &mut Acts) -> bool {
         // What fails all the same has another family or monitor to say so.
         if case.is_failing {
             return false;
         }
-        if self.relapsed_at.take_if(|at| was_ours(*at)).is_some() {
+        if self.relapsed_at.take_if(|at| known.was_ours(*at)).is_some() {
             (self.relapses, self.on_trial) = (self.relapses - 1, true);
         }
-        let Some(drain) = drain.filter(|drain| was_ours(drain.created_at)) else { return false };
+        let Some(drain) = drain.filter(|drain| known.was_ours(drain.created_at)) else { return false };
         let which = Which::Id(drain.id.clone());
         let reason = "what failed was this node's own network".into();
         acts.wishes.push(case.act(Change::Undrain { which, now: true }, reason));
