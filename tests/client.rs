@@ -382,7 +382,7 @@ fn a_closed_pipe_is_no_panic() {
 #[test]
 fn a_night_with_the_real_server() {
     let folder = Folder::example();
-    let server = Server::start(&folder);
+    let mut server = Server::start(&folder);
     let run = |arguments: &str, status: i32| {
         let output = rhumb(folder.path(), &words(arguments).iter().map(String::as_str).collect::<Vec<_>>());
         let said = [&output.stdout[..], &output.stderr].concat();
@@ -469,6 +469,11 @@ fn a_night_with_the_real_server() {
     check("policy set wss filter-chains/wss.toml", 1, &["pool wss: answer: unknown field"]);
     check("policy set www m.toml", 1, &["no table [pool.www]"]);
     check("policy reset wss", 0, &["Done: policy reset wss"]);
+    check("policy suspend wss --for 1h --reason night", 0, &["Done: automation suspended wss"]);
+    check("pools", 0, &["its automation is suspended:", "night"]);
+    check("policy suspend wss --for 1s --reason night", 0, &["Done: automation suspended wss"]);
+    server.line("automation resumed: wss (its time is over)");
+    check("audit --who rhumb --action \"automation resumed\"", 0, &["its time is over"]);
     check("audit --action \"monitor set\"", 0, &["monitor set beat"]);
     check("share", 0, &["Nothing steered"]);
     check("token create ops --role operate --expires \"90d 1h\"", 0, &["rhumb_"]);

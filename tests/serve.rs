@@ -64,8 +64,9 @@ fn the_readme_query_gets_london() {
     assert_eq!(answer, "wss-primary.example.com. 10 A 203.0.113.90, 203.0.113.91, 203.0.113.92");
 }
 
-/// The example, and a site that takes the request of its probe and says nothing before the test does.
-fn with_a_slow_site() -> (Folder, TcpListener) {
+/// The example, and a site that takes the request of its probe and says nothing before the test does. DNS waits for it
+/// so long.
+fn with_a_slow_site(first_round: &str) -> (Folder, TcpListener) {
     let folder = Folder::example();
     let site = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = site.local_addr().unwrap().port();
@@ -86,16 +87,19 @@ target = { answer = "slow.example.com/one" }
 kind = "push"
 target = { answer = "slow.example.com/one" }
 [health]
-first_round = "10m"
+first_round = "FIRST_ROUND"
 "#;
-    folder.write("filter-chains/slow.toml", chains.replace("PORT", &port.to_string()));
+    folder.write(
+        "filter-chains/slow.toml",
+        chains.replace("PORT", &port.to_string()).replace("FIRST_ROUND", first_round),
+    );
     (folder, site)
 }
 
 /// Before DNS is served the API is: it says what is waited for, and takes heartbeats.
 #[test]
 fn the_api_is_there_before_the_first_round_is_over() {
-    let (folder, site) = with_a_slow_site();
+    let (folder, site) = with_a_slow_site("10m");
     let mut server = Server::begin(&folder);
     let (mut probe, _) = site.accept().unwrap();
     assert_ne!(probe.read(&mut [0; 1024]).unwrap(), 0);
@@ -114,10 +118,27 @@ fn the_api_is_there_before_the_first_round_is_over() {
     assert_eq!(server.ask("slow.example.com A"), "NOERROR aa\nslow.example.com. 10 A 127.0.0.1");
 }
 
+/// What has not reported in time counts as up: everything is better than nothing. When it does, that counts.
+#[test]
+fn the_first_round_is_bounded() {
+    let (folder, site) = with_a_slow_site("1s");
+    let mut server = Server::begin(&folder);
+    let (mut probe, _) = site.accept().unwrap();
+    server.serves();
+    assert!(server.has_said("not every monitor has reported in time"));
+    assert_eq!(server.ask("slow.example.com A"), "NOERROR aa\nslow.example.com. 10 A 127.0.0.1");
+    let api = Api::local(&folder);
+    assert_eq!(api.send("GET", "/readyz", &Value::Null).unwrap().status, 200);
+    let is_up = |shown: &Value| shown["items"][0]["up"].as_bool();
+    assert_eq!(is_up(&api.get("/api/v1/monitors?monitor=slow")), None);
+    probe.write_all(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n").unwrap();
+    api.comes_to("/api/v1/monitors?monitor=slow", |shown| is_up(shown) == Some(false));
+}
+
 /// It does not wait for a round that nobody needs any more.
 #[test]
 fn a_signal_ends_it_before_the_first_round_is_over() {
-    let (folder, site) = with_a_slow_site();
+    let (folder, site) = with_a_slow_site("10m");
     let server = Server::begin(&folder);
     let _probe = site.accept().unwrap();
     server.signal(SIGTERM);

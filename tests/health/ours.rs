@@ -115,3 +115,52 @@ fn a_name_that_is_not_found_and_a_target_that_fails_are_two() {
     let both = ["IPv4: 2 of 2 reference targets fail", "IPv6: 1 of 1 reference targets fail"];
     assert_eq!(turn("180s", found, address), both);
 }
+
+/// IPv6 is lost alone: over IPv4 everything is judged as always.
+#[test]
+fn one_family_freezes_and_the_other_goes_on() {
+    let text = pools(3) + "[health]\nreferences = ['https://www.example.net']\n";
+    let mut turned = Turned::new(plan(&text), vec![]);
+    turned.references = Referred::Asked([Some(true), Some(true)]);
+    turned.run("100s");
+    turned.references = Referred::Asked([Some(true), Some(false)]);
+    let all_of_ipv6 = "2001:db8:0::1 2001:db8:0::2 2001:db8:1::1 2001:db8:1::2 2001:db8:2::1 2001:db8:2::2";
+    turned.kill(&format!("{all_of_ipv6} 192.0.0.1 192.0.0.11 192.0.1.1"));
+    turned.run("200s");
+    let alarms = turned.room.alarms();
+    assert_eq!((alarms.len(), alarms[0].family), (1, "IPv6"));
+    assert_eq!(turned.room.frozen(), [false, true]);
+    // Of each answer IPv4 is seen, so none is hidden from us as a whole.
+    assert!(turned.told.values().all(|told| told.frozen && told.hidden.is_some_and(|hidden| !hidden.wholly)));
+    let is_well = |said: &String| said.contains(" up ") && !said.contains("without");
+    let said: Vec<String> = turned.said().into_iter().filter(|said| !is_well(said)).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].starts_with("p0/x down") && said[1].contains("p1/x up"), "{said:?}");
+    assert!(said[1].contains("without 192.0.1.1"), "{said:?}");
+    // It is mended, and what is dead over IPv6 as well is theirs.
+    turned.references = Referred::Asked([Some(true), Some(true)]);
+    turned.kill("2001:db8:2::2");
+    turned.run("300s");
+    assert_eq!((turned.room.frozen(), turned.downs()), ([false; 2], 1));
+    assert!(turned.said().iter().any(|said| said.starts_with("p2/y down")));
+}
+
+/// A monitor of one family does not see the other, and is hidden as a whole when its own is lost.
+#[test]
+fn a_monitor_of_ipv4_alone() {
+    let text = pools(2).replace("port = 80\n", "port = 80\nfamily = 'ipv4'\n");
+    let text = text + "[health]\nreferences = ['https://www.example.net']\n";
+    let mut turned = Turned::new(plan(&text), vec![]);
+    turned.references = Referred::Asked([Some(true), Some(false)]);
+    turned.kill("2001:db8:0::1 2001:db8:0::2");
+    turned.run("100s");
+    assert!(turned.probed.iter().all(|(_, target)| target.is_ipv4()));
+    assert_eq!((turned.downs(), turned.room.alarms()), (0, vec![]), "nobody asks over IPv6");
+    turned.kill("192.0.0.1 192.0.0.11");
+    turned.run("200s");
+    assert_eq!(turned.downs(), 1);
+    turned.references = Referred::Asked([Some(false), Some(false)]);
+    turned.run("300s");
+    assert!(turned.told.values().all(|told| told.hidden.is_some_and(|hidden| hidden.wholly)));
+    assert_eq!(turned.downs(), 1, "it was down before");
+}

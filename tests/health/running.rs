@@ -1,7 +1,8 @@
 //! The real thing: threads that probe loopback, and what becomes of one that trips.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -114,6 +115,51 @@ fn a_room_that_has_ended_is_started_again() {
     let again = news.recv_timeout(PATIENCE).unwrap();
     assert_eq!((again.up, again.since), (first.up, first.since));
     comes_to(|| health.totals().probes > probes);
+    health.stop();
+}
+
+/// Reference targets over real sockets, of both kinds: while they answer, what fails is theirs; when they do not, ours.
+#[test]
+fn references_on_loopback() {
+    let [tcp, http] = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [of_tcp, of_http] = [&tcp, &http].map(|listener| listener.local_addr().unwrap().port());
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text = format!(
+        "[[pool.p.answer]]\na = '127.0.0.1'\n\
+         [monitor.m]\nkind = 'tcp'\nport = {nobody}\ninterval = '1s'\nrise = 1\nfall = 1\ntarget = {{ pool = 'p' }}\n\
+         [health]\nreferences = ['tcp://127.0.0.1:{of_tcp}', 'http://localhost:{of_http}/any']\n"
+    );
+    let ends = Arc::new(AtomicBool::new(false));
+    let ended = ends.clone();
+    // Any response is good.
+    let site = std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = http.accept()
+            && !ended.load(SeqCst)
+        {
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let health = Health::start(plan(&text), |_| {}, vec![], Time::now).unwrap();
+    let verdict = || health.status()[0].verdict.clone();
+    comes_to(|| verdict().is_some_and(|verdict| !verdict.up));
+    // Both have been asked more than once.
+    comes_to(|| health.totals().probes >= 8);
+    assert_eq!(health.alarms(), []);
+    // One of two may be its own failure.
+    drop(tcp);
+    let probes = health.totals().probes;
+    comes_to(|| health.totals().probes >= probes + 8);
+    assert_eq!(health.alarms(), []);
+    ends.store(true, SeqCst);
+    let _ = TcpStream::connect(("127.0.0.1", of_http));
+    site.join().unwrap();
+    comes_to(|| !health.alarms().is_empty());
+    let alarms = health.alarms();
+    assert_eq!((alarms[0].family, alarms[0].why.as_str()), ("IPv4", "2 of 2 reference targets fail"));
+    assert!(
+        verdict().is_some_and(|verdict| verdict.frozen && verdict.hidden.is_some_and(|hidden| hidden.wholly))
+    );
     health.stop();
 }
 
