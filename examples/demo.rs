@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use swarm::clients::Met;
+use swarm::node::of_health;
 use swarm::pops::Behaviour;
 use swarm::resolver::Given;
 use swarm::{BACKUP, DETECT_FOR, PLACES, PRIMARY, World, number_of, pop_of, watermarks};
@@ -118,7 +119,7 @@ impl Story {
     fn look(&mut self, second: u64, world: &World) {
         let lines = world.node.lines();
         for line in &lines[self.heard..] {
-            if let Some((_, words)) = line.split_once("health: ") {
+            if let Some(words) = of_health(line) {
                 self.happens(second, format!("rhumb: {words}"));
             }
         }

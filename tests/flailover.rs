@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use support::Folder;
 use swarm::clients::Met;
+use swarm::node::of_health;
 use swarm::pops::Behaviour;
 use swarm::resolver::{Given, ask};
 use swarm::{
@@ -74,6 +75,19 @@ async fn until<T>(
         sleep(Duration::from_millis(100)).await;
     }
     unreachable!("the loop ends by itself")
+}
+
+/// What the demo tells of rhumb's log.
+#[test]
+fn what_health_says_is_found_in_the_log() {
+    let check = |line: &str, expect| assert_eq!(of_health(line), expect, "{line}");
+    let drain = "2026-11-30T22:29:20.689139Z  INFO drain: dublin in pool wss by 100 % (refused) revision=1 by=BY from=\
+                 forced=false";
+    check(&drain.replace("BY", "health"), Some("drain: dublin in pool wss by 100 % (refused)"));
+    check(&drain.replace("BY", "anna"), None);
+    check("2026-11-30T22:29:20.689139Z ERROR health: tokyo fails", Some("tokyo fails"));
+    check("2026-11-30T22:29:20.689139Z  INFO health: no longer: tokyo fails", Some("no longer: tokyo fails"));
+    check("2026-11-30T22:29:20.689139Z  INFO loaded load=1 zones=2", None);
 }
 
 #[test]
@@ -146,6 +160,13 @@ fn a_pop_is_killed_and_comes_back() {
             assert!(*most < high, "{} had {most} connections in the return, its mark is {high}", place.name);
         }
         assert_eq!(world.node.logged("ERROR", killed), None);
+        let lines = world.node.lines();
+        let acts: Vec<&str> = lines.iter().filter_map(|line| of_health(line)).collect();
+        let begins = |words: &str| acts.iter().any(|act| act.starts_with(words));
+        assert!(
+            begins("drain: dublin in pool wss by 100 % (") && begins("undrain: dublin in pool wss ("),
+            "{acts:?}"
+        );
 
         let met = &world.swarm.met;
         println!("detected after            {detected:.1?} (promised: {bound:.1?})");

@@ -71,9 +71,9 @@ pub const TTL: Duration = Duration::from_secs(1);
 pub const RETURN_AFTER: Duration = Duration::from_secs(3);
 pub const RETURN: Duration = Duration::from_secs(3 + 2 * 3);
 
-/// Up to three times its own clients, a PoP sheds nothing; from four times it takes nobody more.
+/// Up to one and a half times its own clients, a PoP sheds nothing; from two and a half times it takes nobody more.
 pub fn watermarks(clients_of_each: usize) -> (usize, usize) {
-    (clients_of_each * 3, clients_of_each * 4)
+    (clients_of_each * 3 / 2, clients_of_each * 5 / 2)
 }
 
 /// Where a stack of a PoP has its two addresses.

@@ -13,6 +13,16 @@ use serde_json::Value;
 /// Longer than any machine is busy: reached only when something is wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What health says in a line of the log, or does: its alarms, and its drains, which are logged as anybody's.
+pub fn of_health(line: &str) -> Option<&str> {
+    let said = ["ERROR ", "WARN ", "INFO "].iter().find_map(|level| line.split_once(level))?.1;
+    if let Some(words) = said.strip_prefix("health: ") {
+        return Some(words);
+    }
+    let (words, fields) = said.split_once(" revision=")?;
+    fields.contains(" by=health ").then_some(words)
+}
+
 /// rhumb, serving. Dropping it kills it.
 pub struct Node {
     pub dns: SocketAddr,
