@@ -13,7 +13,7 @@
 //! ```
 //!
 //! One thread, named `health`, and one loop on it: probes wait for sockets all the time and compute next to
-//! nothing (10,000 addresses every ten seconds over loopback, `benches/health.rs`: 7 % of a core for tcp, 12 %
+//! nothing (10,000 addresses every ten seconds over loopback, `benches/health`: 7 % of a core for tcp, 12 %
 //! for http, 33 MB). It takes a lock for each turn of its loop, and everybody else who asks takes it for a moment;
 //! nothing on the query path does. Room and judges are plain data into which time comes as a value, so their
 //! tests need no clock. The thread that ran into a bug of ours is started again by the pilot, from the last verdicts.

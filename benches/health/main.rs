@@ -2,9 +2,14 @@
 //! their own. Printed are probes a second, the processor time of the thread `health` as a share of one core and
 //! for each probe, and the resident memory of the process with all monitors in it.
 //!
+//! `node` and `node-failing` are the whole server, with a failover in each of forty pools: the processor time of all its
+//! threads, while everything is well, and while a tenth fails.
+//!
 //! `cargo bench --bench health -- tcp http` measures some of them; `--test` runs each with few addresses for a
 //! moment, to see that it runs. The kernel's work for the other end of a loopback connection is charged to
 //! whoever sends, so a probe over a real network costs less than is printed here.
+
+mod node;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -27,6 +32,8 @@ use tokio_rustls::TlsAcceptor;
 /// What is measured: the word for it, and how many addresses.
 const RUNS: [(&str, usize); 5] =
     [("tcp", 10_000), ("http", 10_000), ("ws", 10_000), ("https", 1_000), ("wss", 1_000)];
+/// The same with a whole node: so many addresses, of which so many fail.
+const NODES: [(&str, usize, usize); 2] = [("node", 10_000, 0), ("node-failing", 10_000, 1_000)];
 /// How long each is measured, after its first round and an interval.
 const MEASURED: Duration = Duration::from_secs(20);
 
@@ -39,12 +46,27 @@ fn main() {
     }
     let is_test = arguments.iter().any(|argument| argument == "--test");
     let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
-    for (word, addresses) in RUNS {
-        if wanted.is_empty() || wanted.iter().any(|wanted| *wanted == word) {
-            match is_test {
-                true => measure(word, 50, Duration::from_secs(1), Duration::from_millis(500)),
-                false => measure(word, addresses, Duration::from_secs(10), MEASURED),
+    let is_wanted = |word: &str| wanted.is_empty() || wanted.iter().any(|wanted| *wanted == word);
+    for (word, addresses) in RUNS.into_iter().filter(|(word, _)| is_wanted(word)) {
+        match is_test {
+            true => measure(word, 50, Duration::from_secs(1), Duration::from_millis(500)),
+            false => measure(word, addresses, Duration::from_secs(10), MEASURED),
+        }
+    }
+    for (word, addresses, failing) in NODES.into_iter().filter(|(word, ..)| is_wanted(word)) {
+        let server = Server::start("tcp");
+        match is_test {
+            true => {
+                node::measure(
+                    word,
+                    400,
+                    failing / 25,
+                    Duration::from_secs(1),
+                    Duration::from_millis(500),
+                    server.port,
+                );
             }
+            false => node::measure(word, addresses, failing, Duration::from_secs(10), MEASURED, server.port),
         }
     }
 }
@@ -59,7 +81,7 @@ fn measure(word: &str, addresses: usize, interval: Duration, time: Duration) {
     };
     (check.interval, check.tls.verify) = (interval, false);
     let check = Arc::new(check);
-    let before = resident_kib();
+    let before = resident_kib(std::process::id());
     let health = Health::start(plan(addresses, &check), |_| {}, Vec::new(), Time::now).expect("a thread");
     assert!(health.wait_first_round(Duration::from_secs(60)), "{word}: the first round ends");
     // The round after the first is thinner: what was probed early is not probed again at once.
@@ -75,7 +97,7 @@ fn measure(word: &str, addresses: usize, interval: Duration, time: Duration) {
         probes as f64 / elapsed.as_secs_f64(),
         cpu.as_secs_f64() / elapsed.as_secs_f64() * 100.0,
         cpu.as_secs_f64() * 1e6 / probes.max(1) as f64,
-        resident_kib() as f64 / 1024.0,
+        resident_kib(std::process::id()) as f64 / 1024.0,
         before as f64 / 1024.0,
         ended.failures,
         ended.late,
@@ -112,8 +134,8 @@ fn thread_cpu() -> Duration {
     Duration::from_nanos(statistics.split(' ').next().and_then(|ns| ns.parse().ok()).expect("a number"))
 }
 
-fn resident_kib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+fn resident_kib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
 }
