@@ -131,7 +131,7 @@ impl Site {
                 return None;
             }
             if known.hidden.wholly {
-                self.be_hidden(case, drain, seen, acts);
+                self.be_hidden(known, case, drain, seen, acts);
                 return None;
             }
         }
@@ -169,7 +169,7 @@ impl Site {
             return false;
         }
         if self.relapsed_at.take_if(|at| known.was_ours(*at)).is_some() {
-            (self.relapses, self.on_trial) = (self.relapses - 1, true);
+            (self.relapses, self.on_trial) = (self.relapses.saturating_sub(1), true);
         }
         let Some(drain) = drain.filter(|drain| known.was_ours(drain.created_at)) else { return false };
         let which = Which::Id(drain.id.clone());
@@ -180,12 +180,12 @@ impl Site {
     }
 
     /// Nothing is seen of it: it stays as it is, a return at the step it is at, and afterwards it is looked at anew.
-    fn be_hidden(&mut self, case: &Case, drain: Option<&Drain>, seen: &Seen, acts: &mut Acts) {
+    /// What a person lifts meanwhile goes on.
+    fn be_hidden(&mut self, known: Known, case: &Case, drain: Option<&Drain>, seen: &Seen, acts: &mut Acts) {
         self.rest();
-        let returning = drain.filter(|drain| drain.ending_since(seen.now).is_some());
-        if let Some(percent) =
-            returning.map(|drain| drain.percent_at(seen.now)).filter(|percent| *percent > 0)
-        {
+        let is_ours = |drain: &&Drain| drain.ending_since(seen.now).is_some_and(|since| since <= known.since);
+        let percent = drain.filter(is_ours).map_or(0, |drain| drain.percent_at(seen.now));
+        if percent > 0 {
             let reason = "its return waits: this node's own network fails".into();
             acts.wishes.push(case.drain(percent, reason));
         }
