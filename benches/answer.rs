@@ -1,4 +1,4 @@
-//! What one answer costs, without sockets: packets in, packets out, on one thread.
+//! What one answer costs, without sockets: packets in, packets out, on one thread; and what counting costs of it.
 //!
 //! The records are those of `benches/lab`: wss-primary with its four filters over eight PoPs of two stacks,
 //! 16 answers, three addresses out; wss-backup beside it. Every query asks for another network, so that
@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use rhumb::chain::{Ask, Picks, PlacedBy};
 use rhumb::config::Config;
 use rhumb::engine::query_log::{RING_ENTRIES, Sampler};
+use rhumb::engine::steering::{Record, Rung, Steered};
 use rhumb::engine::{Peer, Reply, Stats, Transport, Worker};
 use rhumb::state::{Publisher, load};
-use rhumb::wire::{Name, record_type};
+use rhumb::wire::{Name, Rcode, Subnet, record_type};
 
 /// Different packets asked in turn.
 const PACKETS: usize = 1 << 16;
@@ -99,5 +101,56 @@ fn answer(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, answer);
+/// What counting alone costs: every answer's totals, and what a steered one to a client subnet adds, which are its
+/// scope, its place and the shares of its three addresses.
+fn counters(criterion: &mut Criterion) {
+    let stats = Stats::default();
+    let address = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 0));
+    let subnet = Subnet { address, source: 24 };
+    let record = Record {
+        name: "wss-primary.bench.test".parse().expect("a name"),
+        ttl: 60,
+        ttl_min: 60,
+        salt: 0,
+        spread: (16, 40),
+        rotate: false,
+        use_client_subnet: true,
+        steering: 0,
+        number: 0,
+        slot: None,
+    };
+    let slots: Vec<u32> = (0..16).collect();
+    let given: Vec<[u8; 3]> = (0..14).map(|first| [first, first + 1, first + 2]).collect();
+    let mut picks = Picks::default();
+    picks.note_placed(PlacedBy::Client);
+    let steered = Steered { rung: Rung::Up, coin_mattered: false, spread: false, drained: false };
+    let mut ask = Ask {
+        client: address,
+        source: 24,
+        resolver: address,
+        place: None,
+        random: 0,
+        record_salt: 0,
+        ignore_health: false,
+    };
+    let totals = || {
+        stats.received(black_box(Transport::Udp));
+        stats.answered(black_box(Transport::Udp), black_box(record_type::A), black_box(Rcode::NoError));
+    };
+    criterion.bench_function("counters, totals", |bencher| bencher.iter(totals));
+    let mut next = 0;
+    criterion.bench_function("counters, with scope, place and shares", |bencher| {
+        bencher.iter(|| {
+            next = (next + 1) % given.len();
+            // One client in 64 is sampled, as on a real query.
+            ask.random = ask.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            totals();
+            stats.steered(black_box(&picks), black_box(&steered));
+            stats.given(black_box(&record), black_box(&slots), black_box(&given[next]), &ask, true);
+            stats.extended(black_box(Some(&subnet)), black_box(15), black_box(15));
+        });
+    });
+}
+
+criterion_group!(benches, answer, counters);
 criterion_main!(benches);
