@@ -408,7 +408,7 @@ fn check_says_what_serve_would() {
             "tls = { certificate = \"cert.pem\", key = \"key.pem\" }",
             "rhumb.toml:4: error: api tls: certificate: ",
         ),
-        ("socket = \"nowhere/rhumb.sock\"", "rhumb.toml:4: error: api: socket: "),
+        ("socket = \"rhumb.toml\"", "rhumb.toml:4: error: api: socket: "),
     ] {
         folder.write("rhumb.toml", format!("[listen]\naddresses = \"127.0.0.1:0\"\n[api]\n{api}\n"));
         let [checked, served] = ["check", "serve"].map(|command| {

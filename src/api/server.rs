@@ -25,7 +25,6 @@ use super::crowd::Doorman;
 use super::routes::router;
 use super::{Api, App, tls};
 use crate::config::{ApiConfig, Socket, Tls};
-use crate::state::store::backup::folder;
 
 /// Threads of the control plane: one request that computes does not stop the others.
 const THREADS: usize = 2;
@@ -242,13 +241,12 @@ pub fn unusable(config: &ApiConfig) -> Vec<Unusable> {
 
 /// That a socket can be where it should; who serves it now does not matter.
 fn check_socket(path: &Path) -> Result<(), String> {
-    let cannot_be_made = |error: io::Error| format!("it cannot be made: {error}");
-    std::os::unix::net::SocketAddr::from_pathname(path).map_err(cannot_be_made)?;
+    let address = std::os::unix::net::SocketAddr::from_pathname(path);
+    address.map_err(|error| format!("it cannot be made: {error}"))?;
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             Err("there is a file of that name that is no socket; name another, or remove it".into())
         }
-        Err(error) if !folder(path).is_dir() => Err(cannot_be_made(error)),
         _ => Ok(()),
     }
 }

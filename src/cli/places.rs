@@ -1,11 +1,11 @@
 //! Places that a start needs beside the files it reads: seen without touching them, so that `rhumb check` says
-//! what `rhumb serve` would.
+//! what `rhumb serve` would. What may be made between the two, such as folders by a service manager, is a doubt.
 
 use std::fs;
 use std::path::Path;
 
 use crate::api;
-use crate::config::{Config, LogTo};
+use crate::config::{Config, LogTo, Socket};
 use crate::files::{Problem, Severity};
 use crate::state::store::backup::folder;
 
@@ -15,7 +15,7 @@ pub fn refused(config: &Config) -> Vec<Problem> {
     unusable.iter().map(|unusable| config.problem_of(&unusable.file, &unusable.why)).collect()
 }
 
-/// What a start goes on without.
+/// What a start goes on without, or may find otherwise.
 pub fn doubtful(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut doubt = |path: &Path, what: &str, then: &str| {
@@ -30,6 +30,12 @@ pub fn doubtful(config: &Config) -> Vec<Problem> {
         doubt(state, "is a folder", then);
     } else if let Some(above) = above.filter(|above| !above.is_dir()) {
         doubt(state, &format!("{} is no folder", above.display()), then);
+    }
+    if let Some(Socket { path, .. }) = config.api.socket.as_ref().filter(|socket| socket.written)
+        && !folder(path).is_dir()
+    {
+        let then = "the server starts when it is there; make it, or name another";
+        doubt(path, &format!("{} is no folder", folder(path).display()), then);
     }
     if let Some(LogTo::File(path)) = &config.query_log.to {
         let then = "the lines would be lost; make the folder, or name another file";
