@@ -145,9 +145,7 @@ fn a_drain_of_health_under_one_of_a_person() {
     node.api.comes_to("/api/v1/drains", |drains| drains["items"][0]["owner"] == "health");
     // It is well again, and health waits for an hour.
     let _revived = TcpListener::bind((DEAD, port)).unwrap();
-    node.api.comes_to("/api/v1/monitors?monitor=app", |monitors| {
-        monitors["items"].as_array().unwrap().iter().all(|monitor| monitor["up"] == true)
-    });
+    node.api.comes_to("/api/v1/pools/app", |pool| pool["answers"][0]["up"] == true);
     assert_eq!(answer(&node), ALIVE, "drained by health");
 
     let scope = json!({ "pop": "dublin", "pool": "app" });
