@@ -304,9 +304,14 @@ impl Base {
         self.index.by_answer.get(id).map_or(&[], |spots| spots)
     }
 
+    /// The steerings that hold an answer, in their order.
+    pub fn steerings_of_answer(&self, id: &str) -> impl Iterator<Item = u32> {
+        steerings(self.spots_of_answer(id))
+    }
+
     /// The steerings that a scope may touch, in their order.
     pub fn steerings_of(&self, scope: &Scope) -> impl Iterator<Item = u32> {
-        self.spots_of(scope).chunk_by(|a, b| a.steering == b.steering).map(|same| same[0].steering)
+        steerings(self.spots_of(scope))
     }
 
     /// The answers that a scope may take in, in their order: those of the field that the fewest have.
@@ -324,6 +329,11 @@ impl Base {
         let sets: Option<Vec<_>> = named.collect();
         sets.unwrap_or_default().into_iter().min_by_key(|set| set.len()).map_or(&[], |set| set)
     }
+}
+
+/// The steerings of some spots, each once.
+fn steerings(spots: &[Spot]) -> impl Iterator<Item = u32> {
+    spots.chunk_by(|a, b| a.steering == b.steering).map(|same| same[0].steering)
 }
 
 impl Scope {

@@ -20,7 +20,7 @@ impl Keeper {
             if !fed.is_served() {
                 return fed;
             }
-            touched.extend(self.base.spots_of_answer(&answer).iter().map(|spot| spot.steering));
+            touched.extend(self.base.steerings_of_answer(&answer));
             let said = held.feed(feed, &answer);
             let json = serde_json::to_string(said).expect("values are JSON");
             self.unwritten.insert(format!("feed/{feed}/{answer}"), Some(json));
@@ -44,7 +44,7 @@ impl Keeper {
         let mut touched = Vec::new();
         let mut held = (*self.values).clone();
         for load in loads.into_iter().flatten() {
-            touched.extend(self.base.spots_of_answer(&load.answer).iter().map(|spot| spot.steering));
+            touched.extend(self.base.steerings_of_answer(&load.answer));
             let fresh_until = held.loads.put(load, self.now);
             self.stale = self.stale.into_iter().chain([fresh_until]).min();
         }
@@ -60,7 +60,7 @@ impl Keeper {
         let mut touched = Vec::new();
         let mut held = (*self.values).clone();
         for (answer, verdict) in verdicts {
-            touched.extend(self.base.spots_of_answer(&answer).iter().map(|spot| spot.steering));
+            touched.extend(self.base.steerings_of_answer(&answer));
             let json =
                 verdict.as_ref().map(|verdict| serde_json::to_string(verdict).expect("verdicts are JSON"));
             self.unwritten.insert(format!("verdict/{answer}"), json);
