@@ -173,6 +173,8 @@ impl Worker {
         Reply::Send(len)
     }
 
+    #[cold]
+    #[inline(never)]
     fn refuse_malformed(
         &mut self,
         malformed: Malformed,

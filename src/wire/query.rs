@@ -277,6 +277,7 @@ impl Query {
 /// The EDNS of a message that is answered by its opcode alone, which a response answers with EDNS of its own
 /// (RFC 6891 section 7); [`Edns::BARE`] where it cannot be answered any further. None where the message does
 /// not look like a query: an opcode nobody knows may lay it out as it likes.
+#[cold]
 pub fn edns_of_other(packet: &[u8]) -> Option<Edns> {
     let mut at = HEADER_OCTETS;
     for _ in 0..u16_at(packet, 4) {
